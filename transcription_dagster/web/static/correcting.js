@@ -11,19 +11,19 @@ const state = document.getElementById("saved-state");
 // If more words than this change, the page is reloaded.
 const MANY_WORDS = 20_000;
 
-class Desk {
+class CorrectionPage {
   constructor() {
     this.client = new CorrectionsClient(article.dataset.recording, Number(article.dataset.version));
     this.editor = null;
   }
 
-  say(text) {
+  showStatus(text) {
     if (state.textContent !== text) state.textContent = text;
     state.classList.remove("error");
   }
 
   saved() {
-    this.say("Saved");
+    this.showStatus("Saved");
     turnsElement.dispatchEvent(new Event("corrected"));
   }
 
@@ -54,23 +54,23 @@ class Desk {
   async editNext(turn) {
     const stop = Number(turn.dataset.stop);
     if (!(await this.close())) return;
-    const next = this.turnElements().find(each => Number(each.dataset.first) >= stop);
+    const next = this.turnElements().find(other => Number(other.dataset.first) >= stop);
     if (next) await this.edit(next);
   }
 
-  // Leaves the editor after a change that split or joined its turn.
-  async leave(answer) {
+  // Closes the editor after a change that split or joined its turn.
+  async leave(result) {
     this.editor.form?.remove();
     this.editor = null;
-    if (answer.turns.length) await this.refresh(answer.turns[0].first, answer.turns.at(-1).stop);
+    if (result.turns.length) await this.refresh(result.turns[0].first, result.turns.at(-1).stop);
   }
 
-  // Any turn may have a new speaker: reload the page, then show where else the voice was named.
+  // Any turn may have a new speaker: reload the page, then show in which recordings the voice was named.
   namedVoice({ named, likely }) {
-    const places = list => list.map(each => each.title ?? each.recording).join(", ");
-    const also = named.length ? ` and in ${places(named)}` : "";
-    const perhaps = likely.length ? `. Likely the same voice: ${places(likely)}` : "";
-    sessionStorage.setItem("news", `Named here${also}${perhaps}`);
+    const titles = recordings => recordings.map(({ title, recording }) => title ?? recording).join(", ");
+    const others = named.length ? ` and in ${titles(named)}` : "";
+    const candidates = likely.length ? `. Likely the same voice: ${titles(likely)}` : "";
+    sessionStorage.setItem("status", `Named here${others}${candidates}`);
     location.reload();
   }
 
@@ -78,31 +78,32 @@ class Desk {
     return [...turnsElement.querySelectorAll(".turn")];
   }
 
-  // Updates the turns of some words.
+  // Fetches and replaces the turns that hold the words `first` up to `stop`.
   async refresh(first, stop) {
     if (stop - first > MANY_WORDS) return location.reload();
     const response = await fetch(`/recordings/${article.dataset.recording}/turns?first=${first}&stop=${stop}`);
     if (!response.ok) return this.fail(new Error("the page could not be updated; reload it"));
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const fresh = [...page.querySelectorAll(".turn")];
-    if (!fresh.length) return;
-    const [low, high] = [Number(fresh[0].dataset.first), Number(fresh.at(-1).dataset.stop)];
+    const fetched = new DOMParser().parseFromString(await response.text(), "text/html");
+    const turns = [...fetched.querySelectorAll(".turn")];
+    if (!turns.length) return;
+    const [low, high] = [Number(turns[0].dataset.first), Number(turns.at(-1).dataset.stop)];
     const old = this.turnElements().filter(turn => turn.dataset.first < high && turn.dataset.stop > low);
-    old[0]?.before(...fresh);
+    old[0]?.before(...turns);
     for (const turn of old) turn.remove();
     turnsElement.dispatchEvent(new Event("turnschanged"));
   }
 
-  // Returns the last machine's word that begins at or before a character of the turn's text.
+  // Returns the index of the machine's word at a character of the text; null after the last one.
   async wordAt(first, stop, character) {
     const words = await this.#words(first, stop);
     return words.find(word => word.until > character)?.first ?? null;
   }
 
+  // Returns the range of the machine's words between two characters of the text; empty if there are none.
   async wordsBetween(first, stop, from, until) {
     const words = await this.#words(first, stop);
-    const chosen = words.filter(word => word.until > from && word.from < until);
-    return chosen.length ? { first: chosen[0].first, stop: chosen.at(-1).stop } : {};
+    const selected = words.filter(word => word.until > from && word.from < until);
+    return selected.length ? { first: selected[0].first, stop: selected.at(-1).stop } : {};
   }
 
   async #words(first, stop) {
@@ -117,23 +118,23 @@ class Desk {
 }
 
 function start() {
-  const desk = new Desk();
+  const page = new CorrectionPage();
   const name = document.getElementById("corrector");
-  name.value = desk.client.who;
-  name.addEventListener("change", () => (desk.client.who = name.value));
+  name.value = page.client.who;
+  name.addEventListener("change", () => (page.client.who = name.value));
   document.getElementById("correcting").hidden = false;
-  const news = sessionStorage.getItem("news");
-  sessionStorage.removeItem("news");
-  if (news) desk.say(news);
+  const status = sessionStorage.getItem("status");
+  sessionStorage.removeItem("status");
+  if (status) page.showStatus(status);
   turnsElement.classList.add("correctable");
 
   turnsElement.addEventListener("dblclick", event => {
     const turn = event.target.closest(".turn:not(.editing)");
-    if (turn) desk.edit(turn);
+    if (turn) page.edit(turn);
   });
   turnsElement.addEventListener("click", event => {
     const button = event.target.closest("button.edit");
-    if (button) desk.edit(button.closest(".turn"));
+    if (button) page.edit(button.closest(".turn"));
   });
   document.addEventListener("keydown", event => {
     const typing = event.target.closest("input, textarea, select") || document.querySelector("dialog[open]");
@@ -141,13 +142,13 @@ function start() {
     const turn = turnsElement.querySelector(".turn.current") ?? turnsElement.querySelector(".turn");
     if (!turn) return;
     event.preventDefault();
-    desk.edit(turn);
+    page.edit(turn);
   });
   window.addEventListener("beforeunload", event => {
-    if (desk.editor?.form && desk.editor.field.value !== desk.editor.saved) event.preventDefault();
+    if (page.editor?.form && page.editor.field.value !== page.editor.saved) event.preventDefault();
   });
-  document.getElementById("show-history").addEventListener("click", () => showHistory(desk));
-  bindReplacing(desk);
+  document.getElementById("show-history").addEventListener("click", () => showHistory(page));
+  bindReplacing(page);
 }
 
 if (turnsElement && state) start();

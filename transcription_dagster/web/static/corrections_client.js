@@ -1,4 +1,4 @@
-// The API client for one recording. It sends one request at a time, so that each knows the result of the one before.
+// The API client for one recording. It sends changes one at a time, so that each knows the version that the last made.
 
 const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
@@ -24,27 +24,28 @@ export class CorrectionsClient {
     localStorage.setItem("corrector", name.trim());
   }
 
-  // Records a correction and returns the result. `seen` is the version that was corrected, by default
-  // that of the last response.
-  correct(wanted) {
-    return this.#inTurn(async () => {
-      const answer = await this.#post("/corrections", { seen: this.version, who: this.who || null, ...wanted });
-      this.version = answer.version;
-      return answer;
-    });
+  // Records a correction and returns the result.
+  correct(correction) {
+    return this.#change("/corrections", correction);
   }
 
-  replace(wanted) {
-    return this.#inTurn(async () => {
-      const answer = await this.#post("/replacements", { seen: this.version, who: this.who || null, ...wanted });
-      this.version = answer.version;
-      return answer;
+  // Previews a replacement, or applies it.
+  replace(replacement) {
+    return this.#change("/replacements", replacement);
+  }
+
+  // `seen` is the version that was changed, by default that of the last response.
+  #change(path, values) {
+    return this.#enqueue(async () => {
+      const result = await this.#post(path, { seen: this.version, who: this.who || null, ...values });
+      this.version = result.version;
+      return result;
     });
   }
 
   // Names the speaker of a word in every recording with a certain match of the voice.
   nameVoice(word, speaker) {
-    return this.#inTurn(() => this.#post("/voices", { word, speaker, who: this.who || null }));
+    return this.#enqueue(() => this.#post("/voices", { word, speaker, who: this.who || null }));
   }
 
   async history() {
@@ -59,7 +60,7 @@ export class CorrectionsClient {
     return read(await request(`${this.address}/turns?first=${first}&stop=${stop}&passages=true`));
   }
 
-  #inTurn(task) {
+  #enqueue(task) {
     const result = this.last.then(task);
     this.last = result.catch(() => {});
     return result;

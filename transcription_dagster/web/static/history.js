@@ -4,44 +4,44 @@ import { clock } from "./word_times.js";
 
 const dialog = document.getElementById("history");
 
-export async function showHistory(desk) {
-  if (!(await desk.close())) return;
-  await fill(desk);
+export async function showHistory(page) {
+  if (!(await page.close())) return;
+  await fill(page);
   if (!dialog.open) dialog.showModal();
 }
 
-async function fill(desk) {
-  const history = await desk.client.history();
-  desk.client.version = history.version;
+async function fill(page) {
+  const history = await page.client.history();
+  page.client.version = history.version;
   const list = dialog.querySelector(":scope > ol");
-  list.replaceChildren(...together(history.changes).map(change => item(desk, change)));
+  list.replaceChildren(...merged(history.changes).map(change => item(page, change)));
   dialog.querySelector(".none").hidden = history.changes.length > 0;
   dialog.querySelector(".lost").hidden = history.lost.length === 0;
-  dialog.querySelector(".lost ol").replaceChildren(...history.lost.map(change => item(desk, change)));
+  dialog.querySelector(".lost ol").replaceChildren(...history.lost.map(change => item(page, change)));
 }
 
-// Edits of one person at one place without a pause are shown as one change; newest first.
-function together(changes) {
-  const shown = [];
+// Returns the changes, newest first, with edits that one person made at one place without a pause as one.
+function merged(changes) {
+  const result = [];
   for (const change of changes) {
-    const later = shown.at(-1);
+    const later = result.at(-1);
     const same = later && later.kind === "text" && change.kind === "text" && later.who === change.who
       && later.first === change.first && later.stop === change.stop && later.undone === change.undone
       && new Date(later.when) - new Date(change.when) < 60_000;
     if (same) later.old = change.old;
-    else shown.push({ ...change });
+    else result.push({ ...change });
   }
-  return shown;
+  return result;
 }
 
-function item(desk, change) {
+function item(page, change) {
   const element = document.getElementById("history-item").content.cloneNode(true).firstElementChild;
   element.classList.toggle("undone", change.undone);
   element.dataset.version = change.version;
   const when = element.querySelector(".when");
   when.textContent = clock(change.start);
   when.href = `?view=corrected&t=${change.start.toFixed(2)}`;
-  element.querySelector(".what").textContent = NAMES[change.kind] ?? change.kind;
+  element.querySelector(".kind").textContent = NAMES[change.kind] ?? change.kind;
   element.querySelector("del").textContent = change.old || change.heard;
   element.querySelector("ins").textContent = change.new;
   const day = new Date(change.when).toLocaleString();
@@ -49,7 +49,7 @@ function item(desk, change) {
   const button = element.querySelector("button");
   button.hidden = !change.can_undo;
   button.textContent = change.lost ? "Dismiss" : "Undo";
-  button.addEventListener("click", () => undo(desk, change));
+  button.addEventListener("click", () => undo(page, change));
   return element;
 }
 
@@ -58,15 +58,15 @@ const NAMES = {
   split: "New turn", join: "Turn joined", undo: "Undone",
 };
 
-async function undo(desk, change) {
+async function undo(page, change) {
   try {
-    const answer = await desk.client.correct({ kind: "undo", undoes: change.version });
-    desk.saved();
-    if (answer.turns.length) await desk.refresh(answer.turns[0].first, answer.turns.at(-1).stop);
+    const result = await page.client.correct({ kind: "undo", undoes: change.version });
+    page.saved();
+    if (result.turns.length) await page.refresh(result.turns[0].first, result.turns.at(-1).stop);
   } catch (error) {
-    desk.fail(error);
+    page.fail(error);
   }
-  await fill(desk);
-  // The pressed button is gone: the focus stays at its change.
+  await fill(page);
+  // The pressed button is gone: return the focus to its change.
   dialog.querySelector(`[data-version="${change.version}"] .when`)?.focus();
 }

@@ -103,12 +103,12 @@ function start() {
   recoverFromExpiredLinks();
 
   const jumpToCheck = () => {
-    const found = nextToCheck(turnsElement, media.currentTime);
-    if (!found) return announce(document.getElementById("doubtful"), "No more");
-    seek(found.seconds);
-    found.element.scrollIntoView({ block: "center" });
-    found.element.classList.remove("found");
-    requestAnimationFrame(() => found.element.classList.add("found"));
+    const next = nextToCheck(turnsElement, media.currentTime);
+    if (!next) return announce(document.getElementById("doubtful"), "No more");
+    seek(next.seconds);
+    next.element.scrollIntoView({ block: "center" });
+    next.element.classList.remove("found");
+    requestAnimationFrame(() => next.element.classList.add("found"));
   };
   const actions = {
     toggle,
@@ -178,14 +178,14 @@ async function copyLink(event) {
   announce(button, navigator.clipboard ? "Copied" : "In the address bar");
 }
 
-// Shows an outcome on a button for a moment.
+// Shows a result on a button for a moment.
 function announce(button, text) {
   button.dataset.label ??= button.textContent;
   button.textContent = text;
   setTimeout(() => (button.textContent = button.dataset.label), 1500);
 }
 
-// Begins at the address's time or else where this recording was left, at the speed used last.
+// Starts at the time in the address, or else where this recording was left, at the speed used last.
 function resume(follower) {
   const select = document.getElementById("rate");
   select.value = lastRate();
@@ -200,11 +200,11 @@ function addressedTime() {
   return Number(new URLSearchParams(location.search).get("t"));
 }
 
-function goTo(wanted, follower) {
-  if (!(wanted > 0)) return;
-  seek(wanted);
-  follower.show(wanted, false);
-  if (follower.turns.length) scrollTo(wanted);
+function goTo(seconds, follower) {
+  if (!(seconds > 0)) return;
+  seek(seconds);
+  follower.show(seconds, false);
+  if (follower.turns.length) scrollTo(seconds);
 }
 
 // A link into a bucket expires after an hour; the server then redirects the same address to a new one.

@@ -3,14 +3,14 @@
 import { clock } from "./word_times.js";
 
 // Characters shown before and after a match.
-const SURROUNDINGS = 60;
+const CONTEXT = 60;
 
 const dialog = document.getElementById("replacing");
 
-export function bindReplacing(desk) {
+export function bindReplacing(page) {
   const form = dialog.querySelector("form.replacing");
   const apply = form.querySelector("button[value=apply]");
-  const wanted = () => ({
+  const values = () => ({
     sought: form.elements.sought.value,
     new: form.elements.replacement.value,
     match_case: form.elements.match_case.checked,
@@ -19,26 +19,26 @@ export function bindReplacing(desk) {
   async function preview() {
     apply.disabled = true;
     try {
-      const found = await desk.client.replace(wanted());
-      show(found, wanted().new.trim());
-      apply.disabled = found.count === 0;
+      const result = await page.client.replace(values());
+      show(result, values().new.trim());
+      apply.disabled = result.count === 0;
     } catch (error) {
-      say(error.message);
+      showStatus(error.message);
     }
   }
 
   async function replace() {
     try {
-      const found = await desk.client.replace({ ...wanted(), apply: true });
+      const result = await page.client.replace({ ...values(), apply: true });
       dialog.close();
-      if (found.count) location.reload();
+      if (result.count) location.reload();
     } catch (error) {
-      say(error.message);
+      showStatus(error.message);
     }
   }
 
   document.getElementById("show-replacing").addEventListener("click", async () => {
-    if (!(await desk.close())) return;
+    if (!(await page.close())) return;
     dialog.showModal();
     form.elements.sought.focus();
   });
@@ -50,38 +50,38 @@ export function bindReplacing(desk) {
   form.addEventListener("input", () => (apply.disabled = true));
 }
 
-function show(found, replacement) {
-  say(found.count ? `${places(found.count)} in ${found.turns} turn${found.turns === 1 ? "" : "s"}:` : "No matches.");
-  const items = found.replacements.map(each => {
+function show({ count, turns, replacements }, replacement) {
+  showStatus(count ? `${matches(count)} in ${turns} turn${turns === 1 ? "" : "s"}:` : "No matches.");
+  const items = replacements.map(turn => {
     const item = document.createElement("li");
     item.dir = "auto";
-    const link = element("a", clock(each.start));
+    const link = element("a", clock(turn.start));
     link.className = "when";
-    link.href = `?view=corrected&t=${each.start.toFixed(2)}`;
-    item.append(link, " ", ...each.parts.flatMap((part, index) => shown(part, index, each.parts.length, replacement)));
+    link.href = `?view=corrected&t=${turn.start.toFixed(2)}`;
+    item.append(link, " ", ...turn.parts.flatMap((part, index) => shown(part, index, turn.parts.length, replacement)));
     return item;
   });
   dialog.querySelector("ol").replaceChildren(...items);
 }
 
-const places = count => `${count} match${count === 1 ? "" : "es"}`;
+const matches = count => `${count} match${count === 1 ? "" : "es"}`;
 
-// A part of a turn's text: every second one is a match, the others are its surroundings.
+// Returns the nodes for a part of a turn's text: every second part is a match, the others are shortened to its context.
 function shown(part, index, count, replacement) {
   if (index % 2) return [element("del", part), " ", element("ins", replacement)];
   const [isFirst, isLast] = [index === 0, index === count - 1];
-  if (part.length <= 2 * SURROUNDINGS) return [part];
-  const [after, before] = [isFirst ? "" : part.slice(0, SURROUNDINGS), isLast ? "" : part.slice(-SURROUNDINGS)];
+  if (part.length <= 2 * CONTEXT) return [part];
+  const [after, before] = [isFirst ? "" : part.slice(0, CONTEXT), isLast ? "" : part.slice(-CONTEXT)];
   return [`${after} … ${before}`];
 }
 
 function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
+  const node = document.createElement(name);
+  node.textContent = text;
+  return node;
 }
 
-function say(text) {
+function showStatus(text) {
   dialog.querySelector("[role=status]").textContent = text;
   dialog.querySelector("ol").replaceChildren();
 }

@@ -17,10 +17,10 @@ export function placeOf(recording) {
 }
 
 export function keepPlace(recording, seconds) {
-  const kept = places();
-  kept.delete(recording);
-  if (seconds > 0) kept.set(recording, Number(seconds.toFixed(1)));
-  localStorage.setItem(PLACES, JSON.stringify([...kept].slice(-MOST_RECORDINGS)));
+  const saved = places();
+  saved.delete(recording);
+  if (seconds > 0) saved.set(recording, Number(seconds.toFixed(1)));
+  localStorage.setItem(PLACES, JSON.stringify([...saved].slice(-MOST_RECORDINGS)));
 }
 
 export function lastRate() {

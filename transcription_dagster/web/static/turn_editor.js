@@ -5,44 +5,44 @@ import { Conflict } from "./corrections_client.js";
 const PAUSE_MS = 700;
 
 export class TurnEditor {
-  // `desk` shows messages and turns, and holds the client.
-  constructor(desk, turn) {
-    this.desk = desk;
+  // `page` is the CorrectionPage, which shows messages and turns and has the client.
+  constructor(page, turn) {
+    this.page = page;
     this.turn = turn;
     this.first = Number(turn.dataset.first);
     this.stop = Number(turn.dataset.stop);
     this.saved = null;
     this.saving = null;
-    this.typed = false;
+    this.hasInput = false;
     this.timer = 0;
   }
 
   async open() {
-    const { turns } = await this.desk.client.turns(this.first, this.stop);
-    const found = turns.find(each => each.first === this.first && each.stop === this.stop);
-    if (!found) return this.desk.refresh(this.first, this.stop);
-    this.seen = this.desk.client.version;
-    this.saved = found.text;
+    const { turns } = await this.page.client.turns(this.first, this.stop);
+    const turn = turns.find(({ first, stop }) => first === this.first && stop === this.stop);
+    if (!turn) return this.page.refresh(this.first, this.stop);
+    this.seen = this.page.client.version;
+    this.saved = turn.text;
     const template = document.getElementById("turn-editor").content.cloneNode(true);
     this.form = template.querySelector("form");
     this.field = this.form.querySelector("textarea");
-    this.field.value = found.text;
-    this.#showSpeaker(found.speaker ?? "");
+    this.field.value = turn.text;
+    this.#showSpeaker(turn.speaker ?? "");
     this.turn.classList.add("editing");
     this.turn.append(template);
     this.#fit();
     this.field.focus();
-    this.field.addEventListener("input", () => this.#typed());
-    this.field.addEventListener("keydown", event => this.#key(event));
-    this.form.addEventListener("click", event => this.#act(event));
+    this.field.addEventListener("input", () => this.#onInput());
+    this.field.addEventListener("keydown", event => this.#onKey(event));
+    this.form.addEventListener("click", event => this.#onClick(event));
     this.form.addEventListener("submit", event => event.preventDefault());
   }
 
-  // A label such as spk_0 is no name to edit: it is shown as the page shows it.
+  // A label such as spk_0 is not a name to edit: it appears as a placeholder, in readable form.
   #showSpeaker(speaker) {
     const field = this.form.querySelector("input[name=speaker]");
-    const shown = [...document.getElementById("speakers").options].find(each => each.value === speaker)?.text;
-    if (shown && shown !== speaker) field.placeholder = shown;
+    const label = [...document.getElementById("speakers").options].find(option => option.value === speaker)?.text;
+    if (label && label !== speaker) field.placeholder = label;
     else field.value = speaker;
   }
 
@@ -53,72 +53,72 @@ export class TurnEditor {
     this.form.remove();
     this.form = null;
     this.turn.classList.remove("editing");
-    await this.desk.refresh(this.first, this.stop);
+    await this.page.refresh(this.first, this.stop);
     return true;
   }
 
   async save() {
     clearTimeout(this.timer);
-    // While a text is on its way, it is open whether what was typed since still has to be saved.
+    // Until a request is answered, it is unknown whether the text typed since then has to be saved.
     await this.saving;
     const text = this.field.value;
     if (text !== this.saved) return (this.saving = this.#send({ kind: "text", text }));
-    if (this.typed) this.desk.say("Saved");
+    if (this.hasInput) this.page.showStatus("Saved");
     return true;
   }
 
-  async #send(wanted) {
-    this.desk.say("Saving…");
+  async #send(change) {
+    this.page.showStatus("Saving…");
     try {
-      const answer = await this.desk.client.correct({ first: this.first, stop: this.stop, ...wanted });
-      if (wanted.kind === "text") this.saved = wanted.text;
+      const result = await this.page.client.correct({ first: this.first, stop: this.stop, ...change });
+      if (change.kind === "text") this.saved = change.text;
       this.form.querySelector(".conflict").hidden = true;
-      this.desk.saved();
-      return answer;
+      this.page.saved();
+      return result;
     } catch (error) {
-      if (error instanceof Conflict) this.#showConflict(error, wanted.text ?? this.field.value);
-      else this.desk.fail(error);
+      if (error instanceof Conflict) this.#showConflict(error, change.text ?? this.field.value);
+      else this.page.fail(error);
       return null;
     }
   }
 
-  #typed() {
+  #onInput() {
     this.#fit();
     clearTimeout(this.timer);
-    this.typed = true;
-    this.desk.say("Not saved yet");
+    this.hasInput = true;
+    this.page.showStatus("Not saved yet");
     this.timer = setTimeout(() => this.save(), PAUSE_MS);
   }
 
-  // Only for browsers without `field-sizing`: reading the height forces a layout of the page at every key.
+  // For browsers without `field-sizing` only, because reading the height lays out the page at every key.
   #fit() {
     if (CSS.supports("field-sizing", "content")) return;
     this.field.style.height = "auto";
     this.field.style.height = `${this.field.scrollHeight + 2}px`;
   }
 
-  #key(event) {
+  #onKey(event) {
     // Escape and the F-keys still control the player, to listen while correcting.
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      this.desk.editNext(this.turn);
+      this.page.editNext(this.turn);
     }
   }
 
-  async #act(event) {
+  async #onClick(event) {
     const action = event.target.closest("button")?.value;
     if (!action) return;
-    if (action === "close") return this.desk.close();
-    if (action === "mine") return this.#insist();
-    if (action === "theirs") return this.#giveWay();
+    if (action === "close") return this.page.close();
+    if (action === "mine") return this.#keepMine();
+    if (action === "theirs") return this.#keepTheirs();
     if (!(await this.save())) return;
     if (action === "voice") return this.#nameVoice();
-    const done = await this.#structural(action);
-    if (done) this.desk.leave(done);
+    const result = await this.#changeTurn(action);
+    if (result) this.page.leave(result);
   }
 
   // Changes that replace the turn or move its boundaries.
-  async #structural(action) {
+  async #changeTurn(action) {
     const name = this.form.querySelector("input[name=speaker]").value;
     switch (action) {
       case "split": return this.#split();
@@ -132,29 +132,29 @@ export class TurnEditor {
   }
 
   async #nameVoice() {
-    this.desk.say("Saving…");
+    this.page.showStatus("Saving…");
     try {
-      const found = await this.desk.client.nameVoice(this.first, this.form.querySelector("input[name=speaker]").value);
-      this.desk.namedVoice(found);
+      const recordings = await this.page.client.nameVoice(this.first, this.form.querySelector("input[name=speaker]").value);
+      this.page.namedVoice(recordings);
     } catch (error) {
-      this.desk.fail(error);
+      this.page.fail(error);
     }
   }
 
   async #split() {
-    const place = await this.desk.wordAt(this.first, this.stop, this.field.selectionStart);
-    if (place === null || place <= this.first) {
-      this.desk.say("Put the cursor before the word that begins the new turn.");
+    const word = await this.page.wordAt(this.first, this.stop, this.field.selectionStart);
+    if (word === null || word <= this.first) {
+      this.page.showStatus("Put the cursor before the word that begins the new turn.");
       return null;
     }
-    return this.#send({ kind: "split", first: place });
+    return this.#send({ kind: "split", first: word });
   }
 
   async #selectedWords() {
     const { selectionStart, selectionEnd } = this.field;
     return selectionStart === selectionEnd
       ? {}
-      : this.desk.wordsBetween(this.first, this.stop, selectionStart, selectionEnd);
+      : this.page.wordsBetween(this.first, this.stop, selectionStart, selectionEnd);
   }
 
   #showConflict(conflict, mine) {
@@ -166,21 +166,21 @@ export class TurnEditor {
     box.querySelector(".my-text").textContent = mine;
     box.hidden = false;
     this.theirs = conflict.theirs;
-    this.desk.say("Not saved: someone else has changed the same words.");
+    this.page.showStatus("Not saved: someone else has changed the same words.");
     box.querySelector("button").focus();
   }
 
-  async #insist() {
-    this.desk.client.version = this.theirs.version;
+  async #keepMine() {
+    this.page.client.version = this.theirs.version;
     const [theirs] = this.theirs.turns;
     [this.first, this.stop] = [theirs.first, this.theirs.turns.at(-1).stop];
     if (await this.#send({ kind: "text", text: this.field.value })) this.field.focus();
   }
 
-  #giveWay() {
-    this.desk.client.version = this.theirs.version;
+  #keepTheirs() {
+    this.page.client.version = this.theirs.version;
     this.saved = this.field.value;
     this.form.querySelector(".conflict").hidden = true;
-    this.desk.close();
+    this.page.close();
   }
 }

@@ -28,9 +28,9 @@ export class Waveform {
   }
 
   async load(address) {
-    const answer = await fetch(address);
-    if (!answer.ok) return;
-    this.peaks = new Int8Array(await answer.arrayBuffer());
+    const response = await fetch(address);
+    if (!response.ok) return;
+    this.peaks = new Int8Array(await response.arrayBuffer());
     this.redraw();
   }
 

@@ -27,13 +27,13 @@ export function wordsOf(turn) {
   return words;
 }
 
-// The index of the last value that is not greater than `wanted`; 0 if all are.
-export function lastNotAfter(values, wanted) {
+// The index of the last value that is at most `limit`; 0 if all are greater.
+export function lastNotAfter(values, limit) {
   let low = 0;
   let high = values.length;
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (values[middle] <= wanted) low = middle;
+    if (values[middle] <= limit) low = middle;
     else high = middle;
   }
   return low;
@@ -68,11 +68,11 @@ export function rangeOf(turn, index) {
 }
 
 // The index of the word at an offset in a node of a turn; null outside its words.
-export function wordAt(turn, wantedNode, offset) {
+export function wordAt(turn, node, offset) {
   let position = 0;
-  for (const node of textNodes(turn)) {
-    if (node === wantedNode) return lastNotAfter(wordsOf(turn).offsets, position + offset);
-    position += node.length;
+  for (const textNode of textNodes(turn)) {
+    if (textNode === node) return lastNotAfter(wordsOf(turn).offsets, position + offset);
+    position += textNode.length;
   }
   return null;
 }
