@@ -83,10 +83,16 @@ def unconfirmed(engine: Engine) -> list[UnconfirmedBatch]:
 
 
 def record_submission(engine: Engine, intent_id: str, batch: str, state: Mapping[str, Any]) -> None:
-    """Record that the API accepted the intended batch under the id `batch`."""
+    """Record that the API accepted the intended batch under the id `batch`.
+
+    If another process found nothing and discarded the intent, the batch is recorded nevertheless: it is paid for, and
+    its replies are kept.
+    """
+    values = {"id": batch, "state": dict(state), "handing_in": False}
     statement = update(ClaudeBatchRow).where(_batch.handing_in, _batch.id == intent_id)
     with transaction(engine) as connection:
-        connection.execute(statement.values(id=batch, state=dict(state), handing_in=False))
+        if not connection.execute(statement.values(values)).rowcount:
+            connection.execute(postgresql.insert(ClaudeBatchRow).values(values).on_conflict_do_nothing())
 
 
 def discard_intent(engine: Engine, intent_id: str) -> None:

@@ -32,8 +32,9 @@ from transcription_dagster.refinement.prompt import Answer, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
 from transcription_dagster.refinement.text_windows import TextWindow
 
-#: Well below the API's limits of 100,000 requests and 256 MB per batch.
-MAX_REQUESTS = 10_000
+#: Well below the API's limits of 100,000 requests and 256 MB per batch. Storing the replies takes a lock on each
+#: recording, and a Postgres with default settings has room for 6,400 locks.
+MAX_REQUESTS = 5_000
 MAX_BYTES = 100_000_000
 _CUSTOM_ID = re.compile(r"(?P<recording>[0-9a-f-]{36})_(?P<window>(?P<first>\d+)_(?P<stop>\d+))(?:_[0-9a-f]{8})?\Z")
 

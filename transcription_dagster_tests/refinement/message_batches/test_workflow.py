@@ -207,6 +207,26 @@ def test_a_batch_that_never_arrived_is_resubmitted(
     assert (len(server.batches), waiting(engine)) == (1, [])
 
 
+def test_a_batch_that_arrives_after_its_intent_was_discarded_is_collected(
+    server: MessagesServer, engine: Engine, batches: ClaudeBatches
+) -> None:
+    """The process lost its lock while it submitted, and another one looked for the batch too early."""
+
+    class Slow(ClaudeBatches):
+        def submit(self, requests: Mapping[str, MessageRequest]) -> str:
+            [intended] = batch_store.unconfirmed(engine)
+            batch_store.discard_intent(engine, intended.id)
+            return super().submit(requests)
+
+    ask_all(engine)
+    list(submit_waiting(engine, Slow(connect(retries=0)), material, HOW))  # type: ignore[arg-type]
+    server.end_batch("msgbatch_1")
+    exchange(engine, batches)
+    assert spent_today(engine) > 0
+    assert len(server.batches) == 1
+    assert "Grafana" in use(engine, material(A)).text
+
+
 def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     server.create_batch = lambda requests: error(429, "rate_limit_error", code="enforced_spend_limit_reached")
     ask_all(engine)
