@@ -14,7 +14,7 @@ import pytest
 
 from transcription_dagster.definitions import defs
 from transcription_dagster.defs.all_assets import all_assets
-from transcription_dagster.defs.jobs import smallest_job
+from transcription_dagster.defs.jobs import cheapest_job
 from transcription_dagster.settings import load_settings
 from transcription_dagster.sources.worklist_entries import JOBS
 
@@ -164,7 +164,7 @@ def test_worklists_know_every_job_of_recordings() -> None:
 )
 def test_the_cheapest_job_that_covers_what_is_outdated_is_chosen(outdated: list[str], job: str) -> None:
     settings = load_settings(refinement="direct")
-    assert smallest_job(outdated, settings, all_assets(settings)) == job
+    assert cheapest_job(outdated, settings, all_assets(settings)) == job
 
 
 @pytest.mark.slow

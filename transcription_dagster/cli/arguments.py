@@ -117,9 +117,9 @@ def output_format(chosen: Format | None, output: str | None, formats: Sequence[F
     extension = Path(output or "").suffix.lower().lstrip(".")
     if chosen is not None or not extension:
         return chosen
-    for known in formats:
-        if known == extension:
-            return known
+    for name in formats:
+        if name == extension:
+            return name
     raise click.BadParameter(
         f"{output!r}: .{extension} is not one of the formats {', '.join(formats)}; --to selects the format.",
         param_hint="'-o' / '--output'",

@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 
 from transcription_dagster.cli.batch.command import report
-from transcription_dagster.cli.batch.input import BatchInput, left_to_do
-from transcription_dagster.cli.batch.lock import alone_on
+from transcription_dagster.cli.batch.input import BatchInput, unfinished_entries
+from transcription_dagster.cli.batch.lock import worklist_lock
 from transcription_dagster.cli.batch.report import RecordingOutcome
 from transcription_dagster.cli.batch.session import run_batch, stack_for
 from transcription_dagster.cli.search import show_hits
@@ -50,8 +50,8 @@ def demo(quick: bool, keep_up: bool) -> None:
     worklist = _worklist(settings.home, quick)
     executors = _QUICK_EXECUTORS if quick else _EXECUTORS
     signals = StopSignals()
-    batch = BatchInput(worklist, left_to_do(worklist), _SPEECH, keep_going=True)
-    with alone_on(worklist.path), stack_for(settings, signals, cpu_executors=executors) as stack:
+    batch = BatchInput(worklist, unfinished_entries(worklist), _SPEECH, keep_going=True)
+    with worklist_lock(worklist.path), stack_for(settings, signals, cpu_executors=executors) as stack:
         outcomes = run_batch(batch, stack, settings, signals)
         code = report(outcomes, signals, "transcription demo")
         if not signals.count:
@@ -97,7 +97,7 @@ def _show_results(outcomes: Sequence[RecordingOutcome], settings: Settings, work
     for line in wrap(_text(store, first, "transcript.txt"), _WIDTH)[:_LINES]:
         click.echo(f"  {line}")
     for entry in sorted(entries, key=lambda entry: len(entry.vocabulary))[-1:]:
-        terms = _found(entry, _text(store, entry, "refined.txt"))
+        terms = _term_counts(entry, _text(store, entry, "refined.txt"))
         click.echo(f"\nTerms of its vocabulary in {entry.title!r}: {', '.join(terms) or 'none'}")
     click.echo(f'\ntranscription search "{_QUESTION}"\n')
     show_hits(settings, _QUESTION, limit=2)
@@ -107,6 +107,6 @@ def _text(store: ObjectStore, entry: Entry, file: str) -> str:
     return store.get_bytes(object_key(entry.uuid, file)).decode()
 
 
-def _found(entry: Entry, text: str) -> list[str]:
+def _term_counts(entry: Entry, text: str) -> list[str]:
     counts = {term.text: text.count(term.text) for term in entry.vocabulary}
     return [f"{term} ({count})" for term, count in counts.items() if count]

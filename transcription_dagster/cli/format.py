@@ -60,8 +60,8 @@ def format_transcript(
     limits = CaptionLimits(
         max_lines=lines, max_line_characters=line_length, frame_rate=frame_rate, characters_per_second=reading_speed
     )
-    chosen = output_format(kind, output, FORMATS) or "srt"
-    write_output(output, api.format_transcript(read_transcript_file(file), chosen, limits=limits))
+    target_format = output_format(kind, output, FORMATS) or "srt"
+    write_output(output, api.format_transcript(read_transcript_file(file), target_format, limits=limits))
 
 
 def _known_encoding(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
@@ -69,8 +69,8 @@ def _known_encoding(_context: click.Context, _option: click.Parameter, name: str
         return None
     try:
         # Not for text: rot13, base64 and the like, which `str.encode` refuses.
-        "a".encode(found := codecs.lookup(name).name)
-        return found
+        "a".encode(encoding := codecs.lookup(name).name)
+        return encoding
     except LookupError:
         raise click.BadParameter(f"{name!r} is not an encoding of text that Python knows") from None
 
@@ -94,7 +94,7 @@ def apply_corrections(
     """
     if captions == corrected == "-":
         raise click.UsageError("only one of CAPTIONS and CORRECTED can be standard input")
-    chosen = output_format(kind, output, _KINDS)
+    target_format = output_format(kind, output, _KINDS)
     source = read_encoded(captions, encoding)
-    result = api.apply_corrections(source.text, read_encoded(corrected, encoding).text, to=chosen)
+    result = api.apply_corrections(source.text, read_encoded(corrected, encoding).text, to=target_format)
     write_output(output, source.encode(result))

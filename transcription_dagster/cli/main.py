@@ -77,12 +77,12 @@ def unknown_settings(environment: Mapping[str, str]) -> Iterator[str]:
     # Imported late: help texts need no settings.
     from transcription_dagster.settings import Settings, variable_name
 
-    known = {variable_name(field) for field in Settings.model_fields}
+    settings = {variable_name(field) for field in Settings.model_fields}
     for name in sorted(environment):
-        if not name.startswith(_PREFIX) or name.startswith(_OTHERS) or name in known:
+        if not name.startswith(_PREFIX) or name.startswith(_OTHERS) or name in settings:
             continue
         # Compared without their common prefix, which would make all of them similar.
-        fields = [variable.removeprefix(_PREFIX) for variable in known]
+        fields = [variable.removeprefix(_PREFIX) for variable in settings]
         similar = get_close_matches(name.removeprefix(_PREFIX), fields, n=1, cutoff=0.75)
         advice = f"did you mean {_PREFIX}{similar[0]}?" if similar else "`.env.example` lists all settings"
         yield f"{name} is not a setting and has no effect; {advice}"

@@ -84,19 +84,19 @@ def forget(uuid: str, yes: bool) -> None:
         from transcription_dagster.defs.runs import end_runs
 
         store = ObjectStore(settings.store_url)
-        telling = _identifying_texts(engine, store, uuid)
+        texts = _identifying_texts(engine, store, uuid)
         # From here on nothing can be written about it: its runs end without results.
-        known = recordings.forget(engine, uuid)
+        was_registered = recordings.forget(engine, uuid)
         end_runs(instance, engine, uuid, patience=_PATIENCE_SECONDS, fence_seconds=settings.stale_seconds)
         files = store.forget(uuid)
         runs = remove_run_traces(engine, uuid)
         # Last, so that the partition of a partly removed recording stays visible and can be forgotten again.
         partition = remove_partition(instance, uuid)
-    records = remove_log_records(settings.home / "logs", telling)
-    if not known and not files and not runs and not partition and not records:
+    records = remove_log_records(settings.home / "logs", texts)
+    if not was_registered and not files and not runs and not partition and not records:
         click.echo(f"Nothing is stored about {uuid}.", err=True)
         sys.exit(1)
-    rows = "its rows" if known else "no rows"
+    rows = "its rows" if was_registered else "no rows"
     click.echo(
         f"Removed {uuid}: {rows}, {files} files, {runs} runs and {'its partition' if partition else 'no partition'}."
     )
@@ -106,8 +106,8 @@ def forget(uuid: str, yes: bool) -> None:
 
 def _identifying_texts(engine: Engine, store: ObjectStore, uuid: str) -> set[str]:
     """Return the texts that identify a recording in a log: its id, source, title and sentences."""
-    found = recordings.find_recording(engine, uuid)
-    texts = [found.source, found.title or ""] if found else []
+    recording = recordings.find_recording(engine, uuid)
+    texts = [recording.source, recording.title or ""] if recording else []
     texts += _sentences(store, uuid)
     return {uuid, *(text for text in texts if len(text) >= _SHORTEST_TELLING)}
 

@@ -46,7 +46,7 @@ def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | N
     FILE (- for standard input) is a transcript.json of this program or of Amazon Transcribe. Claude needs
     ANTHROPIC_API_KEY; without it, only the vocabulary is applied. Standard error lists what was done.
     """
-    chosen = output_format(kind, output, tuple(_FORMATS)) or "txt"
+    target_format = output_format(kind, output, tuple(_FORMATS)) or "txt"
     settings = load_settings()
     source = vocabulary or settings.vocabulary
     terms = read_vocabulary(source) if source else []
@@ -54,7 +54,7 @@ def refine(file: str, vocabulary: Path | None, kind: str | None, output: str | N
     refined = api.refine(
         transcript, terms, claude=settings.refinement != "off", settings=RefinementSettings.of(settings)
     )
-    write_output(output, _FORMATS[chosen](transcript, refined))
+    write_output(output, _FORMATS[target_format](transcript, refined))
     click.echo(printable_lines(_summary(refined, settings)), err=True)
 
 
@@ -64,8 +64,8 @@ def _cues(transcript: Transcript, refined: Refined) -> Sequence[Cue]:
 
 def _summary(refined: Refined, settings: Settings) -> str:
     kinds = Counter(edit.kind for edit in refined.edits)
-    made = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none"
-    parts = [f"{refined.status}: {len(refined.edits)} edits ({made})"]
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none"
+    parts = [f"{refined.status}: {len(refined.edits)} edits ({counts})"]
     if refined.status is RefinementStatus.REFINED:
         parts.append(f"{len(refined.dropped)} dropped")
         cost = "at an unknown price" if refined.dollars is None else f"for ${refined.dollars:.4f}"
@@ -89,9 +89,9 @@ def check(file: Path) -> None:
     1 mistakes, 2 FILE is missing.
     """
     terms = read_vocabulary(file)
-    found = problems(terms)
-    for problem in found:
+    mistakes = problems(terms)
+    for problem in mistakes:
         click.echo(problem)
     variants = sum(len(term.variants) for term in terms)
-    click.echo(f"{len(terms)} terms, {variants} variants, {len(found)} problems", err=True)
-    sys.exit(1 if found else 0)
+    click.echo(f"{len(terms)} terms, {variants} variants, {len(mistakes)} problems", err=True)
+    sys.exit(1 if mistakes else 0)

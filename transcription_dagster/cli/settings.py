@@ -50,15 +50,15 @@ def diff() -> None:
 
     Exit codes: 0 they are the same, 1 they differ.
     """
-    own = load_settings()
-    with open_cli_database(own) as engine:
+    local = load_settings()
+    with open_cli_database(local) as engine:
         stored = _in_force(settings_documents.current(engine))
-    found = shared_settings.changed_values(_document(own), stored.document)
-    for difference in found:
+    differences = shared_settings.changed_values(_document(local), stored.document)
+    for difference in differences:
         click.echo(printable(str(difference)))
-    if not found:
+    if not differences:
         click.echo(f"No difference to {printable(shared_settings.described(stored))}.")
-    sys.exit(1 if found else 0)
+    sys.exit(1 if differences else 0)
 
 
 @settings.command()
@@ -67,9 +67,9 @@ def push() -> None:
 
     Workers finish their current run or request, then restart with them.
     """
-    own = load_settings()
-    with open_cli_database(own) as engine:
-        before = shared_settings.push(own, engine, has_credentials=has_credentials())
+    local = load_settings()
+    with open_cli_database(local) as engine:
+        before = shared_settings.push(local, engine, has_credentials=has_credentials())
         stored = _in_force(settings_documents.current(engine))
     for line in setting_changes(before, stored):
         click.echo(printable(line))
@@ -79,13 +79,13 @@ def setting_changes(before: StoredSettings | None, now: StoredSettings) -> list[
     """Return a line for each setting that a push changed."""
     if before is not None and before.digest == now.digest:
         return [f"Settings: {shared_settings.described(now)}, unchanged."]
-    found = shared_settings.changed_values(now.document, before.document) if before else []
-    lines = [f"  {found.variable}: {found.there} -> {found.here}" for found in found]
+    differences = shared_settings.changed_values(now.document, before.document) if before else []
+    lines = [f"  {difference.variable}: {difference.there} -> {difference.here}" for difference in differences]
     return [f"Settings: {shared_settings.described(now)}.", *lines]
 
 
-def _document(own: Settings) -> dict[str, Any]:
-    return shared_settings.document_of(own, has_credentials=has_credentials())
+def _document(local: Settings) -> dict[str, Any]:
+    return shared_settings.document_of(local, has_credentials=has_credentials())
 
 
 def _value(document: Mapping[str, Any], name: str) -> str:

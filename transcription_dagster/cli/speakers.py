@@ -55,21 +55,21 @@ def list_speakers(uuid: str | None) -> None:
     Without UUID, it lists the named speakers and the recordings in which they speak.
     """
     with open_cli_database(load_settings()) as engine:
-        found = voice_prints(engine, uuid)
-    if not found:
+        voices = voice_prints(engine, uuid)
+    if not voices:
         whose = "of this recording" if uuid else "with a name"
         click.echo(f"There are no voice prints {whose}; they are kept if TRANSCRIPTION_VOICE_PRINTS is true.", err=True)
     if uuid is not None:
-        for one in found:
-            click.echo(f"{one.label}  {one.seconds:8.1f} s  {_known(one)}".rstrip())
+        for voice in voices:
+            click.echo(f"{voice.label}  {voice.seconds:8.1f} s  {_description(voice)}".rstrip())
         return
     people: dict[str, list[VoicePrint]] = defaultdict(list)
-    for one in found:
-        people[one.person or ""].append(one)
+    for voice in voices:
+        people[voice.person or ""].append(voice)
     for person, prints in people.items():
         click.echo(printable(person))
-        for one in prints:
-            click.echo(f"  {one.recording}  {one.label}  {_certainty(one)}")
+        for voice in prints:
+            click.echo(f"  {voice.recording}  {voice.label}  {_certainty(voice)}")
 
 
 @speakers.command()
@@ -85,15 +85,15 @@ def name(uuid: str, label: str, name: str, output: Path) -> None:
     which `transcription batch` updates their results.
     """
     with open_cli_database(load_settings()) as engine:
-        found = name_speaker(engine, uuid, label, name)
-        certain = [one for one in found if one.name is not None]
-        write(output, _entries(engine, [uuid, *(one.recording for one in certain)]))
-    for one in found:
-        click.echo(f"{one.recording}  {one.label}  {_certainty(one)}")
+        matches = name_speaker(engine, uuid, label, name)
+        certain = [match for match in matches if match.name is not None]
+        write(output, _entries(engine, [uuid, *(match.recording for match in certain)]))
+    for match in matches:
+        click.echo(f"{match.recording}  {match.label}  {_certainty(match)}")
     click.echo(
         f"{printable(name)} is in {1 + len(certain)} recordings. To add the name to them: {_command(output)}", err=True
     )
-    if len(certain) < len(found):
+    if len(certain) < len(matches):
         click.echo("Confirm likely matches with `transcription speakers name`.", err=True)
 
 
@@ -116,19 +116,19 @@ def forget(name: str | None, everyone: bool, yes: bool) -> None:
     click.echo(f"Removed {removed} voice prints.")
 
 
-def _known(one: VoicePrint) -> str:
-    return "" if one.person is None else f"{printable(one.person)} ({_certainty(one)})"
+def _description(voice: VoicePrint) -> str:
+    return "" if voice.person is None else f"{printable(voice.person)} ({_certainty(voice)})"
 
 
-def _certainty(one: VoicePrint) -> str:
-    if one.confirmed:
+def _certainty(voice: VoicePrint) -> str:
+    if voice.confirmed:
         return "named"
-    return f"{'certain' if one.name else 'likely'}, similarity {one.similarity:.2f}"
+    return f"{'certain' if voice.name else 'likely'}, similarity {voice.similarity:.2f}"
 
 
 def _entries(engine: Engine, uuids: Sequence[str]) -> list[dict[str, Any]]:
-    known = [find_recording(engine, uuid) for uuid in uuids]
-    return [entry_of(recording, "speakers") for recording in known if recording is not None]
+    recordings = [find_recording(engine, uuid) for uuid in uuids]
+    return [entry_of(recording, "speakers") for recording in recordings if recording is not None]
 
 
 def _command(output: Path) -> str:

@@ -46,20 +46,20 @@ class Installation:
 
     def problems(self) -> list[str]:
         """Return the problems, one sentence each, with advice where there is any; empty if all is well."""
-        found = [] if self.url else ["No stack is up: start it with `transcription up`."]
-        found += self.complaints
-        found += [
+        problems = [] if self.url else ["No stack is up: start it with `transcription up`."]
+        problems += self.complaints
+        problems += [
             f"{program.name} does not run ({program.description}); see {program.log}"
             for program in self.programs
             if program.failed
         ]
-        found += [
+        problems += [
             f"The daemon's {daemon.type.lower().replace('_', ' ')} is not healthy: "
             + ("; ".join(daemon.errors) or "it sent no heartbeat lately")
             for daemon in self.daemons
             if not daemon.healthy
         ]
-        return found + list(self._pool_problems())
+        return problems + list(self._pool_problems())
 
     def _pool_problems(self) -> Iterator[str]:
         if self.pool is None:
@@ -93,12 +93,12 @@ def status(as_json: bool) -> None:
 
     Exit codes: 0 no problems, 1 problems.
     """
-    found = read_installation(load_settings())
-    problems = found.problems()
+    installation = read_installation(load_settings())
+    problems = installation.problems()
     if as_json:
-        click.echo(json.dumps(as_document(found), indent=2))
+        click.echo(json.dumps(as_document(installation), indent=2))
     else:
-        _show(open_console(), found)
+        _show(open_console(), installation)
     sys.exit(1 if problems else 0)
 
 
@@ -128,19 +128,19 @@ def read_installation(settings: Settings) -> Installation:
     return Installation(url, programs or (), pool, runs, tuple(daemons or ()), tuple(complaints))
 
 
-def as_document(found: Installation) -> dict[str, Any]:
+def as_document(installation: Installation) -> dict[str, Any]:
     """Return the state as JSON values."""
-    pool = found.pool or PoolStatus((), {})
+    pool = installation.pool or PoolStatus((), {})
     return {
-        "url": found.url,
-        "healthy": not found.problems(),
-        "problems": found.problems(),
+        "url": installation.url,
+        "healthy": not installation.problems(),
+        "problems": installation.problems(),
         "executors": [_worker_document(worker) for worker in pool.workers if worker.kind == "gpu"],
         "run_workers": [_worker_document(worker) for worker in pool.workers if worker.kind == "run"],
         "queues": pool.queues,
-        "runs": found.runs,
-        "daemons": {daemon.type: daemon.healthy for daemon in found.daemons},
-        "programs": {program.name: program.state for program in found.programs},
+        "runs": installation.runs,
+        "daemons": {daemon.type: daemon.healthy for daemon in installation.daemons},
+        "programs": {program.name: program.state for program in installation.programs},
     }
 
 
@@ -162,19 +162,19 @@ def _worker_document(worker: WorkerStatus) -> dict[str, Any]:
     return values
 
 
-def _show(console: Console, found: Installation) -> None:
-    console.print(f"UI: {found.url}" if found.url else "UI: none", highlight=False)
-    if found.pool is not None:
-        console.print(_workers(found.pool))
-        for worker in found.pool.alive("gpu"):
+def _show(console: Console, installation: Installation) -> None:
+    console.print(f"UI: {installation.url}" if installation.url else "UI: none", highlight=False)
+    if installation.pool is not None:
+        console.print(_workers(installation.pool))
+        for worker in installation.pool.alive("gpu"):
             if worker.work is not None:
                 console.print(Text(printable(f"{worker.name}: {worker.work.rates()}")))
-        waiting = ", ".join(f"{name}: {count}" for name, count in sorted(found.pool.queues.items()))
+        waiting = ", ".join(f"{name}: {count}" for name, count in sorted(installation.pool.queues.items()))
         console.print(f"Waiting on the queues: {waiting or 'nothing'}", highlight=False)
-    if found.runs is not None:
-        counts = ", ".join(f"{name.lower()}: {count}" for name, count in found.runs.items() if count)
+    if installation.runs is not None:
+        counts = ", ".join(f"{name.lower()}: {count}" for name, count in installation.runs.items() if count)
         console.print(f"Runs: {counts or 'none yet'}", highlight=False)
-    for problem in found.problems():
+    for problem in installation.problems():
         console.print(Text(printable_lines(problem), style="red"))
 
 
@@ -188,7 +188,7 @@ def _workers(pool: PoolStatus) -> Table:
             worker.device or "",
             PurePath(worker.model or "").name,
             worker.state,
-            "\n".join(_on(worker)),
+            "\n".join(_current_work(worker)),
             str(worker.jobs),
             str(worker.model_loads) if worker.kind == "gpu" else "",
             worker.last_error or "",
@@ -197,8 +197,8 @@ def _workers(pool: PoolStatus) -> Table:
     return table
 
 
-def _on(worker: WorkerStatus) -> list[str]:
+def _current_work(worker: WorkerStatus) -> list[str]:
     """Yield a line for each piece of work of a worker."""
     if worker.work is None:
         return [worker.recording or ""]
-    return [f"{one.recording} {one.progress:.0%}" for one in worker.work.recordings]
+    return [f"{piece.recording} {piece.progress:.0%}" for piece in worker.work.recordings]

@@ -50,7 +50,7 @@ def transcribe(
 
     FILE (- for standard input) is any audio or video.
     """
-    chosen = output_format(kind, output, FORMATS) or "txt"
+    target_format = output_format(kind, output, FORMATS) or "txt"
     settings = load_settings()
     defaults = settings.speech_options()
     options = replace(defaults, model=model or defaults.model, language=whisper_language(language) or defaults.language)
@@ -70,7 +70,7 @@ def transcribe(
         )
     for note in notes:
         click.echo(f"transcription: {printable(note)}", err=True)
-    write_output(output, api.format_transcript(transcript, chosen))
+    write_output(output, api.format_transcript(transcript, target_format))
 
 
 def _source(file: str, folder: Path) -> Path:

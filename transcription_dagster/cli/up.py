@@ -24,7 +24,7 @@ _POLL_SECONDS = 1.0
 _SETTINGS_SECONDS = 5.0
 
 
-class SettingsNews:
+class SettingsPoller:
     """Polls the database for changed settings."""
 
     def __init__(self, database_url: str) -> None:
@@ -85,7 +85,7 @@ def up(
     signals = StopSignals()
     stack = start(stack_plan, settings, cancelled=lambda: signals.count > 0)
     try:
-        news = SettingsNews(database_url(settings))
+        news = SettingsPoller(database_url(settings))
         _report_settings(settings)
         click.echo(f"Up: {ui_address(settings) or 'waiting for a stack to join'}")
         click.echo("Ctrl+C stops it after the runs in progress.")
@@ -129,7 +129,7 @@ def _announce(stack_plan: StackPlan, settings: Settings) -> None:
     )
 
 
-def _follow(stack: RunningStack, signals: StopSignals, news: SettingsNews) -> None:
+def _follow(stack: RunningStack, signals: StopSignals, news: SettingsPoller) -> None:
     """Report changes of the programs until a signal arrives, here or at the supervisor.
 
     Raises `StackError` if the supervisor ends unexpectedly.

@@ -42,7 +42,7 @@ def worklist(kind: str | None, output: Path | None) -> None:
         entries = _with_jobs(_FINDERS[kind](engine), shared(settings, engine))
     path = output or Path(f"assets_{kind}.json")
     write(path, entries)
-    jobs = Counter(one.get("job", "transcribe") for one in entries)
+    jobs = Counter(entry.get("job", "transcribe") for entry in entries)
     listing = ", ".join(f"{count:,} {job}" for job, count in jobs.most_common())
     click.echo(f"{path}: {len(entries):,} recordings" + (f" ({listing})" if listing else ""))
 
@@ -60,10 +60,10 @@ def _with_jobs(needs: Sequence[_Need], settings: Settings) -> list[dict[str, Any
     if not needs:
         return []
     # Importing Dagster and the definitions takes seconds.
-    from transcription_dagster.defs.jobs import Mending
+    from transcription_dagster.defs.jobs import JobChooser
 
     with open_instance(settings) as instance:
-        mending = Mending(instance, settings)
+        mending = JobChooser(instance, settings)
     return [
         entry_of(need.recording, mending.job(need.recording.uuid, need.outdated, failed=need.failed)) for need in needs
     ]
@@ -71,16 +71,18 @@ def _with_jobs(needs: Sequence[_Need], settings: Settings) -> list[dict[str, Any
 
 def _without_embeddings(engine: Engine) -> Sequence[_Need]:
     failed = {recording.uuid for recording in recordings.failed(engine)}
-    found = recordings.without_embeddings(engine)
-    return [_Need(one, frozenset({"embeddings"}), failed=one.uuid in failed) for one in found]
+    return [
+        _Need(recording, frozenset({"embeddings"}), failed=recording.uuid in failed)
+        for recording in recordings.without_embeddings(engine)
+    ]
 
 
 def _failed(engine: Engine) -> Sequence[_Need]:
-    return [_Need(one, failed=True) for one in recordings.failed(engine)]
+    return [_Need(recording, failed=True) for recording in recordings.failed(engine)]
 
 
 def _missing(engine: Engine) -> Sequence[_Need]:
-    return [_Need(one) for one in recordings.unpublished(engine)]
+    return [_Need(recording) for recording in recordings.unpublished(engine)]
 
 
 def _stale(engine: Engine) -> Sequence[_Need]:
@@ -91,7 +93,7 @@ def _stale(engine: Engine) -> Sequence[_Need]:
     versions = dict(code_versions(shared(load_settings(), engine)))
     # The publication lists the versions of its inputs.
     versions.pop("publication", None)
-    return [_Need(one, outdated) for one, outdated in recordings.stale(engine, versions)]
+    return [_Need(recording, outdated) for recording, outdated in recordings.stale(engine, versions)]
 
 
 _FINDERS: dict[str, Callable[[Engine], Sequence[_Need]]] = {

@@ -71,10 +71,10 @@ class DagsterClient:
     def find_job(self, name: str) -> JobLocation:
         """Return the location of the job `name`; if the definitions do not load, the error says why."""
         answer = self._ask(queries.JOBS)
-        for repository in _known(answer["repositoriesOrError"], "RepositoryConnection")["nodes"]:
+        for repository in _expect(answer["repositoriesOrError"], "RepositoryConnection")["nodes"]:
             if any(job["name"] == name for job in repository["jobs"]):
                 return JobLocation(name, repository["name"], repository["location"]["name"])
-        for entry in _known(answer["workspaceOrError"], "Workspace")["locationEntries"]:
+        for entry in _expect(answer["workspaceOrError"], "Workspace")["locationEntries"]:
             place = entry["locationOrLoadError"]
             if place is None:
                 raise ServiceUnavailable(f"the definitions of {entry['name']} are still being loaded")
@@ -84,11 +84,11 @@ class DagsterClient:
 
     def add_partitions(self, where: JobLocation, name: str, keys: Sequence[str]) -> None:
         """Add keys to the dynamic partitions `name`, skipping existing ones."""
-        for some in _batches(keys, _PARTITIONS):
+        for batch in _batches(keys, _PARTITIONS):
             variables = {"repository": where.repository_selector, "name": name}
-            variables |= {f"key{number}": key for number, key in enumerate(some)}
-            for result in self._ask(queries.add_partitions(len(some)), **variables).values():
-                _known(result, "AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
+            variables |= {f"key{number}": key for number, key in enumerate(batch)}
+            for result in self._ask(queries.add_partitions(len(batch)), **variables).values():
+                _expect(result, "AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError")
 
     def launch(self, where: JobLocation, requests: Sequence[RunRequest]) -> Iterator[dict[str, str]]:
         """Launch runs, a few at a time; yield the run ids of each few by partition.
@@ -97,20 +97,20 @@ class DagsterClient:
         not yielded may exist, or may still be created by a server that answers late. Launch the same `RunRequest`
         again: Dagster's storage (`pool/storage.py`) returns the run that exists.
         """
-        for some in _batches(requests, _LAUNCHES):
-            answer = self._ask(queries.LAUNCH_RUNS, runs=[_execution(where, request) for request in some])
-            results = _known(answer["launchMultipleRuns"], "LaunchMultipleRunsResult")["launchMultipleRunsResult"]
+        for batch in _batches(requests, _LAUNCHES):
+            answer = self._ask(queries.LAUNCH_RUNS, runs=[_execution(where, request) for request in batch])
+            results = _expect(answer["launchMultipleRuns"], "LaunchMultipleRunsResult")["launchMultipleRunsResult"]
             launched, failed = {}, []
-            for request, result in zip(some, results, strict=True):
+            for request, result in zip(batch, results, strict=True):
                 if result["__typename"] == "LaunchRunSuccess":
                     launched[request.partition] = result["run"]["runId"]
                 elif result["__typename"] in _PASSING:
-                    failed.append(_complaint(result))
+                    failed.append(_error_message(result))
                 else:
-                    raise ServiceRefused(f"Dagster refuses the run of {request.partition}: {_complaint(result)}")
+                    raise ServiceRefused(f"Dagster refuses the run of {request.partition}: {_error_message(result)}")
             yield launched
             if failed:
-                raise ServiceUnavailable(f"Dagster could not launch {len(failed)} of {len(some)} runs: {failed[0]}")
+                raise ServiceUnavailable(f"Dagster could not launch {len(failed)} of {len(batch)} runs: {failed[0]}")
 
     def runs(
         self,
@@ -123,22 +123,22 @@ class DagsterClient:
         """Return the runs that match all given conditions, newest first."""
         conditions = {"runIds": ids, "pipelineName": job, "statuses": statuses, "tags": to_tags(tags) if tags else None}
         filters = {name: value for name, value in conditions.items() if value is not None}
-        found: list[Run] = []
+        runs: list[Run] = []
         cursor = None
         while True:
             answer = self._ask(queries.RUNS, filter=filters, limit=_PAGE, cursor=cursor)
-            page = [read_run(run) for run in _known(answer["runsOrError"], "Runs")["results"]]
-            found += page
+            page = [read_run(run) for run in _expect(answer["runsOrError"], "Runs")["results"]]
+            runs += page
             if len(page) < _PAGE:
-                return found
+                return runs
             cursor = page[-1].id
 
     def imported_transcripts(self, uuids: Sequence[str]) -> set[str]:
         """Return the recordings whose latest transcript was not produced by a run but, for example, imported."""
         imported = set()
-        for some in _batches(uuids, _PAGE):
-            answer = self._ask(queries.TRANSCRIPTS, partitions=list(some))
-            latest = _known(answer["assetNodeOrError"], "AssetNode")["latestMaterializationByPartition"]
+        for batch in _batches(uuids, _PAGE):
+            answer = self._ask(queries.TRANSCRIPTS, partitions=list(batch))
+            latest = _expect(answer["assetNodeOrError"], "AssetNode")["latestMaterializationByPartition"]
             imported |= {event["partition"] for event in latest if event and not event["runId"]}
         return imported
 
@@ -146,12 +146,12 @@ class DagsterClient:
         """Terminate runs; those that have ended are ignored."""
         if ids:
             answer = self._ask(queries.TERMINATE_RUNS, ids=list(ids))
-            for result in _known(answer["terminateRuns"], "TerminateRunsResult")["terminateRunResults"]:
-                _known(result, "TerminateRunSuccess", "TerminateRunFailure", "RunNotFoundError")
+            for result in _expect(answer["terminateRuns"], "TerminateRunsResult")["terminateRunResults"]:
+                _expect(result, "TerminateRunSuccess", "TerminateRunFailure", "RunNotFoundError")
 
     def results(self, run_id: str) -> RunResults:
         """Return the latest result of each asset from the run, the runs it retries and its retries."""
-        group = _known(self._ask(queries.MATERIALIZATIONS, id=run_id)["runGroupOrError"], "RunGroup")
+        group = _expect(self._ask(queries.MATERIALIZATIONS, id=run_id)["runGroupOrError"], "RunGroup")
         return read_results(event for run in group["runs"] if run for event in run["assetMaterializations"])
 
     def failure(self, run_id: str) -> str:
@@ -162,7 +162,7 @@ class DagsterClient:
         """Return the number of runs by status."""
         statuses = (*WAITING_STATUSES, *ACTIVE_STATUSES, *ENDED_STATUSES)
         answer = self._ask(queries.count_runs(statuses))
-        return {status: _known(answer[status], "Runs")["count"] for status in statuses}
+        return {status: _expect(answer[status], "Runs")["count"] for status in statuses}
 
     def daemons(self) -> list[Daemon]:
         """Return the daemons that this instance requires, and whether each is healthy."""
@@ -182,7 +182,7 @@ class DagsterClient:
         cursor, more = None, True
         while more:
             answer = self._ask(queries.EVENTS, id=run_id, cursor=cursor)
-            page = _known(answer["logsForRun"], "EventConnection")
+            page = _expect(answer["logsForRun"], "EventConnection")
             events += page["events"]
             cursor, more = page["cursor"], page["hasMore"]
         return events
@@ -224,13 +224,13 @@ def _execution(where: JobLocation, request: RunRequest) -> dict[str, Any]:
     }
 
 
-def _known(result: dict[str, Any], *types: str) -> dict[str, Any]:
+def _expect(result: dict[str, Any], *types: str) -> dict[str, Any]:
     """Return a union's value if its type is one of `types`; otherwise raise its error."""
     if result["__typename"] in types:
         return result
-    raise ServiceUnavailable(f"Dagster answered: {_complaint(result)}")
+    raise ServiceUnavailable(f"Dagster answered: {_error_message(result)}")
 
 
-def _complaint(result: Mapping[str, Any]) -> str:
+def _error_message(result: Mapping[str, Any]) -> str:
     messages = [error["message"] for error in result.get("errors", ())] or [result.get("message", "")]
     return first_line(messages[0]) or result["__typename"]

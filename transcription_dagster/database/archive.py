@@ -146,10 +146,10 @@ def distinct_values(connection: Connection, column: InstrumentedAttribute[str]) 
 
     Each costs one look-up in the index; DISTINCT would read the whole index.
     """
-    found = select(func.min(column).label("value")).cte("found", recursive=True)
-    following = select(func.min(column)).where(column > found.c.value).scalar_subquery()
-    found = found.union_all(select(following).where(found.c.value.is_not(None)))
-    return list(connection.scalars(select(found.c.value).where(found.c.value.is_not(None))))
+    values = select(func.min(column).label("value")).cte("values", recursive=True)
+    following = select(func.min(column)).where(column > values.c.value).scalar_subquery()
+    values = values.union_all(select(following).where(values.c.value.is_not(None)))
+    return list(connection.scalars(select(values.c.value).where(values.c.value.is_not(None))))
 
 
 def _recording(row: Sequence[Any]) -> ListedRecording:

@@ -123,17 +123,17 @@ def check_version(engine: Engine) -> str:
         procrastinate_schema.refuse_newer(connection)
         revision = revisions.database_revision(connection)
         missing = procrastinate_schema.missing(connection)
-    needed = revisions.program_revision()
-    if revision != needed:
+    program_revision = revisions.program_revision()
+    if revision != program_revision:
         raise WrongDatabaseVersion(
-            f"the database is at revision {revision or 'none'}, this program needs {needed}: "
+            f"the database is at revision {revision or 'none'}, this program needs {program_revision}: "
             "run `transcription database upgrade`"
         )
     if missing:
         raise WrongDatabaseVersion(
             f"the database's queues lack procrastinate's migration {missing[0]}: run `transcription database upgrade`"
         )
-    return needed
+    return program_revision
 
 
 def driver_url(url: str) -> URL:

@@ -65,8 +65,8 @@ def refuse_forgotten_by_driver(connection: psycopg.Connection[Any], uuid: str) -
     """Like `refuse_forgotten`, for a psycopg connection inside a transaction."""
     key = recording_id(uuid)
     connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", (key,))
-    found = connection.execute(f"SELECT 1 FROM {SCHEMA}.forgotten_recordings WHERE uuid = %s", (key,))  # noqa: S608  constant
-    if found.fetchone() is not None:
+    result = connection.execute(f"SELECT 1 FROM {SCHEMA}.forgotten_recordings WHERE uuid = %s", (key,))  # noqa: S608  constant
+    if result.fetchone() is not None:
         raise _error(uuid)
 
 
@@ -252,14 +252,14 @@ def _upsert() -> Insert:
     statement = insert(RecordingRow)
     new = statement.excluded
     same_source = RecordingRow.source == new.source
-    chosen = func.cardinality(new.languages) > 0
+    has_choice = func.cardinality(new.languages) > 0
     nothing = cast([], RecordingRow.vocabulary.type)
     merged = {
         "source": new.source,
         "title": func.coalesce(new.title, RecordingRow.title),
         # One language and a choice of languages exclude each other: the newer one counts.
-        "language": case((chosen, None), else_=func.coalesce(new.language, RecordingRow.language)),
-        "languages": case((or_(chosen, new.language.is_not(None)), new.languages), else_=RecordingRow.languages),
+        "language": case((has_choice, None), else_=func.coalesce(new.language, RecordingRow.language)),
+        "languages": case((or_(has_choice, new.language.is_not(None)), new.languages), else_=RecordingRow.languages),
         "vocabulary": case((new.vocabulary == nothing, RecordingRow.vocabulary), else_=new.vocabulary),
         # The number and the names belong together: a new number removes names given for another.
         "speakers": func.coalesce(new.speakers, RecordingRow.speakers),
@@ -322,8 +322,8 @@ def stale(engine: Engine, versions: Mapping[str, str]) -> list[tuple[Recording, 
     )
     with transaction(engine) as connection:
         rows = connection.execute(statement).mappings().all()
-    found = ((from_row(row), _outdated(row["versions"], versions)) for row in rows)
-    return [(recording, assets) for recording, assets in found if assets]
+    outdated = ((from_row(row), _outdated(row["versions"], versions)) for row in rows)
+    return [(recording, assets) for recording, assets in outdated if assets]
 
 
 def _outdated(published: Mapping[str, str], present: Mapping[str, str]) -> frozenset[str]:

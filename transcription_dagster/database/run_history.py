@@ -84,11 +84,11 @@ _DELETE_EVENTS: Final = "DELETE FROM event_logs WHERE id = ANY(CAST(:events AS b
 _DELETE_RUNS: Final = "DELETE FROM runs WHERE run_id = ANY(CAST(:replaced AS text[]))"
 
 _RUNS_OF_RECORDING: Final = "SELECT run_id FROM run_tags WHERE key = 'dagster/partition' AND value = :recording"
-_UNDER_WAY: Final = """
+_UNFINISHED_JOBS: Final = """
 SELECT queueing_lock FROM procrastinate_jobs
  WHERE queueing_lock = ANY(CAST(:keys AS text[])) AND status IN ('todo', 'doing')
 """
-_TAKE_AWAY: Final = "DELETE FROM procrastinate_jobs WHERE queueing_lock = ANY(CAST(:keys AS text[]))"
+_DELETE_JOBS: Final = "DELETE FROM procrastinate_jobs WHERE queueing_lock = ANY(CAST(:keys AS text[]))"
 #: Events of the recording's runs and partition, and events outside of any run that name it, such as an import's check.
 _EVENTS: Final = """
     run_id = ANY(CAST(:runs AS text[]))
@@ -178,15 +178,15 @@ def _batches(engine: Engine, days: float) -> Iterator[_Batch]:
             runs = connection.execute(text(_OLD_RUNS), parameters).all()
             if not runs:
                 return
-            batch = _judged(connection, [run.run_id for run in runs])
+            batch = _assess(connection, [run.run_id for run in runs])
         yield batch
         after = runs[-1].id
 
 
-def _judged(connection: Connection, runs: Sequence[str]) -> _Batch:
-    needed = connection.execute(text(_NEEDED), {"runs": runs, "state": _STATE}).all()
-    replaced = set(runs) - {event.run_id for event in needed}
-    values = {"runs": runs, "needed": [event.id for event in needed], "replaced": list(replaced), "kept": _KEPT}
+def _assess(connection: Connection, runs: Sequence[str]) -> _Batch:
+    needed_events = connection.execute(text(_NEEDED), {"runs": runs, "state": _STATE}).all()
+    replaced = set(runs) - {event.run_id for event in needed_events}
+    values = {"runs": runs, "needed": [event.id for event in needed_events], "replaced": list(replaced), "kept": _KEPT}
     events = connection.execute(text(_SUPERFLUOUS), values).all()
     shortened = {event.run_id for event in events} - replaced
     history = History(len(replaced), len(shortened), len(events), sum(event.bytes for event in events))
@@ -196,13 +196,13 @@ def _judged(connection: Connection, runs: Sequence[str]) -> _Batch:
 def runs_with_jobs(engine: Engine, keys: Sequence[str]) -> set[str]:
     """Return the keys that have a waiting or running job."""
     with transaction(engine) as connection:
-        return set(connection.execute(text(_UNDER_WAY), {"keys": list(keys)}).scalars())
+        return set(connection.execute(text(_UNFINISHED_JOBS), {"keys": list(keys)}).scalars())
 
 
-def take_jobs_away(engine: Engine, keys: Sequence[str]) -> None:
+def remove_jobs(engine: Engine, keys: Sequence[str]) -> None:
     """Remove the jobs with these keys, even while workers hold them."""
     with transaction(engine) as connection:
-        connection.execute(text(_TAKE_AWAY), {"keys": list(keys)})
+        connection.execute(text(_DELETE_JOBS), {"keys": list(keys)})
 
 
 def remove_run_traces(engine: Engine, recording: str) -> int:

@@ -61,8 +61,8 @@ def find(engine: Engine, token: str) -> TokenRecord | None:
     if not token.startswith(_PREFIX):
         return None
     with transaction(engine) as connection:
-        known = select(TokenRow.__table__).where(TokenRow.digest == _digest(token), TokenRow.revoked_at.is_(None))
-        row = connection.execute(known).mappings().one_or_none()
+        statement = select(TokenRow.__table__).where(TokenRow.digest == _digest(token), TokenRow.revoked_at.is_(None))
+        row = connection.execute(statement).mappings().one_or_none()
     return None if row is None else _token(row)
 
 

@@ -48,8 +48,8 @@ def put(engine: Engine, terms: Iterable[Term]) -> None:
 def add_variant(engine: Engine, text: str, variant: str) -> None:
     """Add a variant to a term, which is created if it is missing."""
     with transaction(engine) as connection:
-        found = select(TermRow.__table__).where(TermRow.text == text).with_for_update()
-        row = connection.execute(found).mappings().one_or_none()
+        statement = select(TermRow.__table__).where(TermRow.text == text).with_for_update()
+        row = connection.execute(statement).mappings().one_or_none()
         term = Term(text) if row is None else term_from_json(row)
         values = asdict(replace_values(term, variants=tuple(dict.fromkeys([*term.variants, variant]))))
         statement = upsert(TermRow).values(**values)

@@ -74,18 +74,18 @@ def replace_voice_prints(
         ]
         if rows:
             connection.execute(insert(VoicePrintRow), rows)
-        _match(connection, uuid)
-        return _found(connection, VoicePrintRow.recording == uuid)
+        _match_speakers(connection, uuid)
+        return _select(connection, VoicePrintRow.recording == uuid)
 
 
 def voice_prints(engine: Engine, recording: str | None = None) -> tuple[VoicePrint, ...]:
     """Return the voice prints of a recording, or of all recordings whose person is known or suggested."""
-    chosen = VoicePrintRow.person.is_not(None)
+    condition = VoicePrintRow.person.is_not(None)
     if recording is not None:
-        chosen = VoicePrintRow.recording == recording_id(recording)
+        condition = VoicePrintRow.recording == recording_id(recording)
     with transaction(engine) as connection:
-        found = _found(connection, chosen)
-    return found if recording is not None else tuple(sorted(found, key=lambda one: one.person or ""))
+        prints = _select(connection, condition)
+    return prints if recording is not None else tuple(sorted(prints, key=lambda voice: voice.person or ""))
 
 
 def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tuple[VoicePrint, ...]:
@@ -96,10 +96,10 @@ def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tup
     """
     uuid = recording_id(recording)
     named = and_(VoicePrintRow.recording == uuid, VoicePrintRow.label == label)
-    known = select(VoicePrintRow.person, VoicePrintRow.model, VoicePrintRow.embedding).where(named)
+    statement = select(VoicePrintRow.person, VoicePrintRow.model, VoicePrintRow.embedding).where(named)
     with transaction(engine) as connection:
         _lock_names(connection)
-        row = connection.execute(known).one_or_none()
+        row = connection.execute(statement).one_or_none()
         if row is None:
             raise UnknownSpeaker(f"there is no voice print of {label} in {uuid}")
         connection.execute(update(VoicePrintRow).where(named).values(person=person, confirmed=True, similarity=None))
@@ -109,9 +109,9 @@ def name_speaker(engine: Engine, recording: str, label: str, person: str) -> tup
             alike = or_(alike, VoicePrintRow.person == row.person)
         unnamed = select(VoicePrintRow.recording).where(VoicePrintRow.model == row.model, ~VoicePrintRow.confirmed)
         for other in sorted({uuid, *connection.scalars(unnamed.where(alike))}):
-            _match(connection, other)
-        theirs = _found(connection, and_(VoicePrintRow.person == person, ~VoicePrintRow.confirmed))
-    return tuple(sorted(theirs, key=lambda one: -(one.similarity or 0.0)))
+            _match_speakers(connection, other)
+        theirs = _select(connection, and_(VoicePrintRow.person == person, ~VoicePrintRow.confirmed))
+    return tuple(sorted(theirs, key=lambda voice: -(voice.similarity or 0.0)))
 
 
 def forget_person(engine: Engine, person: str) -> int:
@@ -151,18 +151,18 @@ def _lock_names(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _NAMES_LOCK})
 
 
-def _found(connection: Connection, chosen: ColumnElement[bool]) -> tuple[VoicePrint, ...]:
+def _select(connection: Connection, condition: ColumnElement[bool]) -> tuple[VoicePrint, ...]:
     # `spk_10` comes after `spk_2`.
     order = (VoicePrintRow.recording, func.length(VoicePrintRow.label), VoicePrintRow.label)
-    return tuple(VoicePrint(*row) for row in connection.execute(select(*_COLUMNS).where(chosen).order_by(*order)))
+    return tuple(VoicePrint(*row) for row in connection.execute(select(*_COLUMNS).where(condition).order_by(*order)))
 
 
-def _match(connection: Connection, recording: str) -> None:
+def _match_speakers(connection: Connection, recording: str) -> None:
     """Match the speakers of a recording to people again, except those named by hand."""
-    there = VoicePrintRow.recording == recording
-    confirmed = set(connection.scalars(select(VoicePrintRow.person).where(there, VoicePrintRow.confirmed)))
+    of_recording = VoicePrintRow.recording == recording
+    confirmed = set(connection.scalars(select(VoicePrintRow.person).where(of_recording, VoicePrintRow.confirmed)))
     unnamed = select(VoicePrintRow.label, VoicePrintRow.model, VoicePrintRow.embedding)
-    rows = connection.execute(unnamed.where(there, ~VoicePrintRow.confirmed)).all()
+    rows = connection.execute(unnamed.where(of_recording, ~VoicePrintRow.confirmed)).all()
     matches = _one_each(
         (similarity, row.label, person)
         for row in rows
@@ -171,7 +171,7 @@ def _match(connection: Connection, recording: str) -> None:
     )
     for row in rows:
         person, similarity = matches.get(row.label, (None, None))
-        statement = update(VoicePrintRow).where(there, VoicePrintRow.label == row.label)
+        statement = update(VoicePrintRow).where(of_recording, VoicePrintRow.label == row.label)
         connection.execute(statement.values(person=person, similarity=similarity))
 
 

@@ -41,16 +41,16 @@ def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     texts = [captions, refinement, correction]
     modules = [ingest, transcription, speakers, conversation, *texts, insight, reading_room, publication]
     modules += [redaction] if settings.redact else []
-    assets = [each for each in dg.load_assets_from_modules(modules) if isinstance(each, dg.AssetsDefinition)]
+    assets = [asset for asset in dg.load_assets_from_modules(modules) if isinstance(asset, dg.AssetsDefinition)]
     in_batches = settings.refinement == "batch"
     other = [refinement.refined_text(in_batches=True)] if in_batches else []
     if settings.publish == "redacted":
         other.append(insight.embeddings_asset(after=redaction.NAMES))
         other.append(publication.publication_asset(after=redaction.NAMES))
-    left_out = {key for each in other for key in each.keys}
+    left_out = {key for asset in other for key in asset.keys}
     left_out |= set() if in_batches else refinement.refinement_request.keys
-    assets = [*(each for each in assets if left_out.isdisjoint(each.keys)), *other]
-    return [each.map_asset_specs(partial(_with_settings, settings)) for each in assets]
+    assets = [*(asset for asset in assets if left_out.isdisjoint(asset.keys)), *other]
+    return [asset.map_asset_specs(partial(_with_settings, settings)) for asset in assets]
 
 
 def code_versions(settings: Settings) -> Mapping[str, str]:

@@ -45,13 +45,13 @@ def unless_unavailable(tick: Callable[[], dg.SensorResult]) -> dg.SensorResult |
 def _clean(error: BaseException) -> None:
     """Remove secrets from URLs in an error and its causes: Dagster stores all their messages."""
     seen: set[int] = set()
-    left: list[BaseException | None] = [error]
-    while left:
-        cause = left.pop()
+    causes: list[BaseException | None] = [error]
+    while causes:
+        cause = causes.pop()
         if cause is None or id(cause) in seen:
             continue
         seen.add(id(cause))
         cause.args = tuple(without_secrets(arg) if isinstance(arg, str) else arg for arg in cause.args)
         if isinstance(cause, OSError) and isinstance(cause.filename, str):
             cause.filename = without_secrets(cause.filename)
-        left += [cause.__cause__, cause.__context__]
+        causes += [cause.__cause__, cause.__context__]

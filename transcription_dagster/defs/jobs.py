@@ -76,14 +76,14 @@ def selections(settings: Settings) -> Mapping[str, dg.AssetSelection]:
     }
 
 
-def smallest_job(assets: Collection[str], settings: Settings, known: Sequence[dg.AssetsDefinition]) -> str:
+def cheapest_job(assets: Collection[str], settings: Settings, existing: Sequence[dg.AssetsDefinition]) -> str:
     """Return the worklist name of the cheapest job that refreshes these assets of a recording.
 
-    `known` holds all assets that exist with these settings.
+    `existing` holds all assets that exist with these settings.
     """
     keys = {dg.AssetKey(asset) for asset in assets}
     covers = selections(settings).items()
-    return next(job for job, selection in covers if keys <= selection.resolve(known))
+    return next(job for job, selection in covers if keys <= selection.resolve(existing))
 
 
 def _redacted(settings: Settings) -> dg.AssetSelection:
@@ -114,7 +114,7 @@ def _job(name: str, settings: Settings, selection: dg.AssetSelection) -> dg.Unre
     return dg.define_asset_job(JOBS[name], selection=selection, description=description)
 
 
-class Mending:
+class JobChooser:
     """Chooses jobs for worklists. Reads the state of all assets once, when it is created."""
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
@@ -138,14 +138,14 @@ class Mending:
         is_imported = self.is_imported(recording)
         if recording not in self._made["transcript"] or (failed and not is_imported):
             return None
-        needed = {asset for asset, recordings in self._made.items() if recording not in recordings} | set(outdated)
+        assets = {asset for asset, recordings in self._made.items() if recording not in recordings} | set(outdated)
         if is_imported:
-            needed -= _FROM_AUDIO
+            assets -= _FROM_AUDIO
         if failed:
-            needed.add("refined_txt")
-        if needed & _FROM_AUDIO:
+            assets.add("refined_txt")
+        if assets & _FROM_AUDIO:
             return None
-        return smallest_job(needed | {"publication"}, self._settings, self._assets)
+        return cheapest_job(assets | {"publication"}, self._settings, self._assets)
 
     def is_imported(self, recording: str) -> bool:
         """Return whether the recording's transcript came from `transcription import`, without audio."""

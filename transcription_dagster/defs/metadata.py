@@ -81,17 +81,20 @@ def _backtick_runs(text: str) -> list[str]:
     return ["`" * len(run) for run in "".join(c if c == "`" else " " for c in text).split()]
 
 
-def insight_metadata(found: Insights) -> dict[str, Any]:
+def insight_metadata(insights: Insights) -> dict[str, Any]:
     """Return the analyser, the counts and the first findings."""
-    phrases = [(phrase.text, f"{phrase.score:.2f}") for phrase in found.key_phrases]
-    entities = [(entity.text, entity.type, f"{entity.score:.2f}") for entity in found.entities]
-    shares = [(each.speaker, f"{each.share:.0%}", str(each.turns), str(each.questions)) for each in found.speakers]
+    phrases = [(phrase.text, f"{phrase.score:.2f}") for phrase in insights.key_phrases]
+    entities = [(entity.text, entity.type, f"{entity.score:.2f}") for entity in insights.entities]
+    shares = [
+        (contribution.speaker, f"{contribution.share:.0%}", str(contribution.turns), str(contribution.questions))
+        for contribution in insights.speakers
+    ]
     return {
-        "analyser": found.analyser,
-        "key_phrases": len(found.key_phrases),
-        "entities": len(found.entities),
-        **({"language": found.languages[0].code} if found.languages else {}),
-        **({"sentiment": found.sentiment.label} if found.sentiment else {}),
+        "analyser": insights.analyser,
+        "key_phrases": len(insights.key_phrases),
+        "entities": len(insights.entities),
+        **({"language": insights.languages[0].code} if insights.languages else {}),
+        **({"sentiment": insights.sentiment.label} if insights.sentiment else {}),
         **({"phrases": dg.MetadataValue.md(table(("phrase", "score"), phrases))} if phrases else {}),
         **({"names": dg.MetadataValue.md(table(("entity", "type", "score"), entities))} if entities else {}),
         **(
@@ -99,7 +102,7 @@ def insight_metadata(found: Insights) -> dict[str, Any]:
             if shares
             else {}
         ),
-        **({"notes": " ".join(found.notes)} if found.notes else {}),
+        **({"notes": " ".join(insights.notes)} if insights.notes else {}),
     }
 
 

@@ -123,10 +123,10 @@ def _may_exchange(instance: dg.DagsterInstance) -> bool:
     newest = instance.get_run_records(dg.RunsFilter(job_name=exchange_refinements.name), limit=1)
     if not newest:
         return True
-    status, ended = newest[0].dagster_run.status, newest[0].end_time
+    status, ended_at = newest[0].dagster_run.status, newest[0].end_time
     if status.value not in ENDED_STATUSES:
         return False
-    failed_at = datetime.fromtimestamp(ended, UTC) if ended and status is dg.DagsterRunStatus.FAILURE else None
+    failed_at = datetime.fromtimestamp(ended_at, UTC) if ended_at and status is dg.DagsterRunStatus.FAILURE else None
     return failed_at is None or datetime.now(UTC) - failed_at >= _PAUSE_AFTER_FAILURE
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from transcription_dagster.dagster_api.values import ENDED_STATUSES, PARTITION_TAG, WAITING_STATUSES
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import check_not_forgotten
-from transcription_dagster.database.run_history import runs_with_jobs, take_jobs_away
+from transcription_dagster.database.run_history import remove_jobs, runs_with_jobs
 from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.pool.run_queue import run_job_key
 from transcription_dagster.settings import Settings
@@ -21,7 +21,9 @@ from transcription_dagster.store.object_store import ObjectStore
 
 def capacity(instance: dg.DagsterInstance, settings: Settings) -> int:
     """Return how many runs a sensor may request now."""
-    waiting = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus(each) for each in WAITING_STATUSES]))
+    waiting = instance.get_runs_count(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus(status) for status in WAITING_STATUSES])
+    )
     return capacity_for(
         waiting, requests_per_tick=settings.requests_per_tick, max_waiting_runs=settings.max_waiting_runs
     )
@@ -64,18 +66,18 @@ def end_runs(
         if not run.is_finished:
             instance.run_coordinator.cancel_run(run.run_id)
     deadline = time.monotonic() + patience
-    while left := _at_work(instance, engine, recording):
+    while active := _active_runs(instance, engine, recording):
         if time.monotonic() > deadline:
-            take_jobs_away(engine, [run_job_key(run.run_id) for run in left])
+            remove_jobs(engine, [run_job_key(run.run_id) for run in active])
             time.sleep(fence_seconds)
-            for run in left:
+            for run in active:
                 if not run.is_finished:
                     instance.report_run_canceled(run)
             return
         time.sleep(_POLL_SECONDS)
 
 
-def _at_work(instance: dg.DagsterInstance, engine: Engine, recording: str) -> Sequence[dg.DagsterRun]:
+def _active_runs(instance: dg.DagsterInstance, engine: Engine, recording: str) -> Sequence[dg.DagsterRun]:
     """Return the runs that have not ended or that a worker still executes, whatever their status in Dagster."""
     runs = _runs(instance, recording)
     held = runs_with_jobs(engine, [run_job_key(run.run_id) for run in runs])

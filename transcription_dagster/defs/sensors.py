@@ -78,26 +78,26 @@ def _source_tick(
 ) -> dg.SensorResult:
     """Execute the steps of `discovery` in order."""
     state = DiscoveryState.from_text(context.cursor)
-    known = {uuid: found.etag for uuid, found in registered_sources(engine, state.asked).items()}
+    known = {uuid: registered.etag for uuid, registered in registered_sources(engine, state.asked).items()}
     record_etags(engine, confirmed(state.asked, known))
     if state.receipts:
         source.acknowledge(state.receipts)
-    free = capacity(context.instance, settings)
-    found = discover(
+    room = capacity(context.instance, settings)
+    discovery = discover(
         pages(source, state.cursor, _LISTING_SECONDS),
         state.cursor,
         lambda uuids: registered_sources(engine, uuids),
         lambda uuids: forgotten(engine, uuids),
-        recordings_in_flight(context.instance) if free else (),
-        free,
+        recordings_in_flight(context.instance) if room else (),
+        room,
     )
-    for problem in found.problems:
+    for problem in discovery.problems:
         context.log.warning(problem)
     store = ObjectStore(settings.store_url)
-    for request in found.requests:
+    for request in discovery.requests:
         keep_whole_url(store, request.source.uuid, request.source.uri)
-    register(engine, [_registration(request) for request in found.requests])
-    return _requests_for(found, {SOURCE_TAG: source.name})
+    register(engine, [_registration(request) for request in discovery.requests])
+    return _requests_for(discovery, {SOURCE_TAG: source.name})
 
 
 def _registration(request: WantedRun) -> Recording:
@@ -105,15 +105,15 @@ def _registration(request: WantedRun) -> Recording:
     return Recording(source.uuid, source.uri, etag=request.pending, size=source.size, modified=source.modified)
 
 
-def _requests_for(found: Discovery, tags: Mapping[str, str]) -> dg.SensorResult:
-    cursor = found.state.to_text()
-    uuids = [request.source.uuid for request in found.requests]
+def _requests_for(discovery: Discovery, tags: Mapping[str, str]) -> dg.SensorResult:
+    cursor = discovery.state.to_text()
+    uuids = [request.source.uuid for request in discovery.requests]
     if not uuids:
-        return dg.SensorResult(skip_reason=found.summary, cursor=cursor)
+        return dg.SensorResult(skip_reason=discovery.summary, cursor=cursor)
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=request.run_key, partition_key=request.source.uuid, tags=tags)
-            for request in found.requests
+            for request in discovery.requests
         ],
         dynamic_partitions_requests=[recordings.build_add_request(uuids)],
         cursor=cursor,
@@ -173,13 +173,15 @@ def _submissions_tick(context: dg.SensorEvaluationContext, engine: Engine, setti
     # A stored cursor means that the last tick's runs were requested.
     submissions.note_requested(engine, json.loads(context.cursor or "[]"))
     _deliver_outcomes(context, engine, settings)
-    found = submissions.waiting(engine, capacity(context.instance, settings))
-    cursor = json.dumps(found)
-    if not found:
+    waiting = submissions.waiting(engine, capacity(context.instance, settings))
+    cursor = json.dumps(waiting)
+    if not waiting:
         return dg.SensorResult(skip_reason="No recording was submitted.", cursor=cursor)
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"submitted:{recording}", partition_key=recording) for recording in found],
-        dynamic_partitions_requests=[recordings.build_add_request(found)],
+        run_requests=[
+            dg.RunRequest(run_key=f"submitted:{recording}", partition_key=recording) for recording in waiting
+        ],
+        dynamic_partitions_requests=[recordings.build_add_request(waiting)],
         cursor=cursor,
     )
 
@@ -244,8 +246,8 @@ def _will_be_retried(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 def _end_of(instance: dg.DagsterInstance, run_id: str) -> float:
     record = instance.get_run_record_by_id(run_id)
-    ended = record.end_time if record else None
-    return ended if ended is not None else datetime.now(UTC).timestamp()
+    ended_at = record.end_time if record else None
+    return ended_at if ended_at is not None else datetime.now(UTC).timestamp()
 
 
 def _was_published_since(instance: dg.DagsterInstance, recording: str, moment: float) -> bool:

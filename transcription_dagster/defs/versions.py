@@ -44,8 +44,8 @@ def version_made(instance: dg.DagsterInstance, asset: dg.AssetKey, recording: st
     """Return the code version that last made an asset of a recording; None if no run has made it."""
     of_recording = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[recording])
     for record in instance.fetch_materializations(of_recording, limit=1).records:
-        made = record.asset_materialization
-        return made.tags.get(_CODE_VERSION_TAG) if made and made.tags else None
+        materialization = record.asset_materialization
+        return materialization.tags.get(_CODE_VERSION_TAG) if materialization and materialization.tags else None
     return None
 
 

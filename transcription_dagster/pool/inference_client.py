@@ -115,10 +115,10 @@ def _history(attempts: list[dict[str, Any]]) -> list[str]:
     lines = []
     for number, attempt in enumerate(attempts, start=1):
         lines.append(f"Attempt {number} begins on {attempt['executor']}.")
-        ended = attempt["ended"]
+        outcome = attempt["ended"]
         # The step itself reports the success or failure of the last attempt.
-        if ended and ended != "done" and not ended.startswith("failed: "):
-            lines.append(f"Attempt {number} on {attempt['executor']}: {ended}.")
+        if outcome and outcome != "done" and not outcome.startswith("failed: "):
+            lines.append(f"Attempt {number} on {attempt['executor']}: {outcome}.")
     return lines
 
 
@@ -129,5 +129,5 @@ def _answer(row: Mapping[str, Any]) -> InferenceAnswer:
 
 
 def _error(row: Mapping[str, Any]) -> TranscriptionError:
-    known = getattr(errors, row["error_class"] or "", TransientError)
-    return known(row["error"])
+    error_class = getattr(errors, row["error_class"] or "", TransientError)
+    return error_class(row["error"])

@@ -178,18 +178,18 @@ class RequestQueue:
 
     async def finish(self, claim: RequestClaim, result: Mapping[str, Any]) -> None:
         """Store the answer."""
-        await self._end(claim.lease, _ended(claim.attempts, "done"), state="done", result=result)
+        await self._end(claim.lease, _end_attempt(claim.attempts, "done"), state="done", result=result)
 
     async def fail(self, claim: RequestClaim, error: Exception) -> None:
         """Store the error, which the client will raise."""
         if not isinstance(error, TranscriptionError):
             # A bug in the program: the executor's log has the traceback.
             error = TranscriptionError(f"the executor raised an unexpected {error!r}")
-        await self._end(claim.lease, _ended(claim.attempts, f"failed: {error}"), state="failed", error=error)
+        await self._end(claim.lease, _end_attempt(claim.attempts, f"failed: {error}"), state="failed", error=error)
 
     async def give_back(self, claim: RequestClaim, reason: str) -> None:
         """End the attempt without an answer. Another executor starts the next one, up to `MAX_ATTEMPTS`."""
-        await self._requeue(claim.lease, _ended(claim.attempts, reason))
+        await self._requeue(claim.lease, _end_attempt(claim.attempts, reason))
 
     async def report_progress(self, claim: RequestClaim, progress: float) -> None:
         """Store the attempt's progress, 0 to 1."""
@@ -214,7 +214,7 @@ class RequestQueue:
     async def rescue(self, lease: Lease, *, beat: str | None = None) -> None:
         """Requeue a lost executor's request; see `WorkQueue`."""
         for row in await self._rows(_ATTEMPTS, **lease.parameters()):
-            if await self._requeue(lease, _ended(row["attempts"], LOST), beat=beat):
+            if await self._requeue(lease, _end_attempt(row["attempts"], LOST), beat=beat):
                 logger.warning("requeued a lost executor's request", extra={"action": "rescue"})
 
     async def watch(self, on_change: Callable[[WorkId], None]) -> None:
@@ -261,7 +261,7 @@ class RequestQueue:
         return await self.connector.execute_query_all_async(statement, **parameters)
 
 
-def _ended(attempts: Attempts, how: str) -> Attempts:
+def _end_attempt(attempts: Attempts, how: str) -> Attempts:
     """Return the attempts, with the outcome of the one in progress, if any."""
     return [attempt if attempt["ended"] is not None else {**attempt, "ended": how} for attempt in attempts]
 
@@ -271,7 +271,7 @@ def _final_error(attempts: Attempts) -> TranscriptionError | None:
     futile = [attempt for attempt in attempts if attempt["ended"].startswith(_FUTILE)]
     if len(futile) < MAX_ATTEMPTS:
         return None
-    history = "; ".join(f"{one['executor']} at {one['started_at']}: {one['ended']}" for one in futile)
+    history = "; ".join(f"{attempt['executor']} at {attempt['started_at']}: {attempt['ended']}" for attempt in futile)
     if any(attempt["ended"].startswith(_LOST) for attempt in futile):
         return ExecutorLost(f"{len(futile)} executors were lost over this recording: {history}")
     return WorkerUnfit(f"{len(futile)} attempts failed before the work began: {history}")

@@ -25,7 +25,7 @@ from transcription_dagster.settings import load_settings
 _MONITOR_SECONDS = 5.0
 
 #: Statuses of unfinished runs that have not been canceled.
-_GOING_ON = [status for status in NOT_FINISHED_STATUSES if status is not DagsterRunStatus.CANCELING]
+_UNFINISHED = [status for status in NOT_FINISHED_STATUSES if status is not DagsterRunStatus.CANCELING]
 
 
 class WorkerPoolRunLauncher(RunLauncher, ConfigurableClass):
@@ -159,9 +159,9 @@ def _priority(run: DagsterRun) -> int:
 def cancel_requests(instance: DagsterInstance, url: str, run: DagsterRun) -> None:
     """Cancel the inference requests of a canceled run, unless another run of its group may need them."""
     root = run.root_run_id or run.run_id
-    going_on = [
-        *instance.get_runs(RunsFilter(tags={ROOT_RUN_ID_TAG: root}, statuses=_GOING_ON)),
-        *instance.get_runs(RunsFilter(run_ids=[root], statuses=_GOING_ON)),
+    unfinished = [
+        *instance.get_runs(RunsFilter(tags={ROOT_RUN_ID_TAG: root}, statuses=_UNFINISHED)),
+        *instance.get_runs(RunsFilter(run_ids=[root], statuses=_UNFINISHED)),
     ]
-    if all(other.run_id == run.run_id for other in going_on):
+    if all(other.run_id == run.run_id for other in unfinished):
         cancel_requests_of_run(url, root)

@@ -138,17 +138,19 @@ class Rescuer:
     async def rescue(self) -> None:
         """Requeue the work of workers that were found dead."""
         foreign = await self._queue.foreign_leases()
-        dead = self._liveness.observe({each.heartbeat.worker: each.heartbeat for each in foreign}.values())
-        for each in foreign:
-            if each.heartbeat.worker in dead:
-                await self._queue.rescue(each.lease, beat=each.heartbeat.beat)
+        dead = self._liveness.observe(
+            {foreign_lease.heartbeat.worker: foreign_lease.heartbeat for foreign_lease in foreign}.values()
+        )
+        for foreign_lease in foreign:
+            if foreign_lease.heartbeat.worker in dead:
+                await self._queue.rescue(foreign_lease.lease, beat=foreign_lease.heartbeat.beat)
 
 
 async def rescue_all(queue: WorkQueue[Any], *, of: str | None) -> None:
     """Requeue the work of the process with this token, which is known to be dead."""
-    for each in await queue.foreign_leases():
-        if each.token is not None and each.token == of:
-            await queue.rescue(each.lease)
+    for foreign_lease in await queue.foreign_leases():
+        if foreign_lease.token is not None and foreign_lease.token == of:
+            await queue.rescue(foreign_lease.lease)
 
 
 def awake_clock() -> float:

@@ -83,7 +83,7 @@ class ExecutorWork:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ExecutorWork:
         """Read what `as_json` returned."""
-        recordings = tuple(RecordingProgress(**each) for each in content["recordings"])
+        recordings = tuple(RecordingProgress(**recording) for recording in content["recordings"])
         return cls(**{**content, "recordings": recordings})
 
     def rates(self) -> str:

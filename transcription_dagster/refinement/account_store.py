@@ -21,7 +21,7 @@ from transcription_dagster.database.connection import session_lock, transaction
 from transcription_dagster.database.recordings import refuse_forgotten
 from transcription_dagster.model import recording_id
 from transcription_dagster.refinement.accounts import Budgets, Spent, refusal
-from transcription_dagster.refinement.answer_store import PaidReply, enter_reply, kept_replies, spent_since_midnight
+from transcription_dagster.refinement.answer_store import PaidReply, enter_reply, paid_replies, spent_since_midnight
 from transcription_dagster.refinement.message_batches.batch_store import committed
 from transcription_dagster.refinement.messages import MessageReply
 
@@ -70,8 +70,8 @@ class ClaudeAccount:
         self._limits = limits
         self._renewal = Lock()
 
-    def kept(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
-        return kept_replies(self._engine, digests)
+    def paid_replies(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
+        return paid_replies(self._engine, digests)
 
     def reserve(self, costs: Mapping[str, float]) -> str | None:
         with transaction(self._engine) as connection:

@@ -35,16 +35,16 @@ class Spent:
     today: float = 0.0
 
 
-def refusal(needed: float, spent: Spent, limits: Budgets) -> str | None:
-    """Return why `needed` more dollars must not be spent; None if they may."""
+def refusal(dollars: float, spent: Spent, limits: Budgets) -> str | None:
+    """Return why `dollars` more dollars must not be spent; None if they may."""
     left_today = limits.per_day - spent.today
-    left = limits.per_recording - spent.recording
-    if needed <= min(left, left_today):
+    left_for_recording = limits.per_recording - spent.recording
+    if dollars <= min(left_for_recording, left_today):
         return None
-    if left_today <= left:
-        return f"it would cost about ${needed:.4f}, and ${max(left_today, 0.0):.4f} are left for today"
+    if left_today <= left_for_recording:
+        return f"it would cost about ${dollars:.4f}, and ${max(left_today, 0.0):.4f} are left for today"
     already = f", of which ${spent.recording:.4f} are spent or set aside" if spent.recording else ""
-    return f"it would cost about ${needed:.4f} more, and a recording may cost ${limits.per_recording:.4f}{already}"
+    return f"it would cost about ${dollars:.4f} more, and a recording may cost ${limits.per_recording:.4f}{already}"
 
 
 def request_digest(request: MessageRequest) -> str:
@@ -60,7 +60,7 @@ def request_digest(request: MessageRequest) -> str:
 class Account(Protocol):
     """The account of one recording. Safe to use from several threads."""
 
-    def kept(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
+    def paid_replies(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
         """Return earlier paid replies by request digest."""
         ...
 
@@ -88,12 +88,12 @@ class MemoryAccount:
         self._limits = limits
         self._spent = spent or Spent()
         self._reserved: dict[str, float] = {}
-        self._kept: dict[str, MessageReply] = {}
+        self._replies: dict[str, MessageReply] = {}
         self._lock = Lock()
 
-    def kept(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
+    def paid_replies(self, digests: Collection[str]) -> Mapping[str, MessageReply]:
         with self._lock:
-            return {digest: self._kept[digest] for digest in digests if digest in self._kept}
+            return {digest: self._replies[digest] for digest in digests if digest in self._replies}
 
     def reserve(self, costs: Mapping[str, float]) -> str | None:
         with self._lock:
@@ -114,7 +114,7 @@ class MemoryAccount:
     def enter(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
         with self._lock:
             self._reserved.pop(digest, None)
-            self._kept[digest] = reply
+            self._replies[digest] = reply
             paid = dollars or 0.0
             self._spent = Spent(self._spent.recording + paid, self._spent.today + paid)
 

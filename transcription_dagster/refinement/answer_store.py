@@ -46,7 +46,7 @@ class PaidReply:
     usable: bool
 
 
-def kept_replies(engine: Engine, digests: Collection[str]) -> dict[str, MessageReply]:
+def paid_replies(engine: Engine, digests: Collection[str]) -> dict[str, MessageReply]:
     """Return paid replies, of any recording, by request digest."""
     still_counts = or_(_answer.usable, _answer.answered_at > func.now() - _UNUSABLE_FOR)
     statement = select(_answer.digest, _answer.reply).where(_answer.digest.in_(list(digests)), still_counts)

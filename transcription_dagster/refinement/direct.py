@@ -69,7 +69,7 @@ class _Conversation:
     def reserve(self, windows: Sequence[TextWindow]) -> str | None:
         """Reserve the cost of the unanswered windows, or return why they must not be sent."""
         requests = self._requests(windows)
-        for digest in self._account.kept(requests):
+        for digest in self._account.paid_replies(requests):
             del requests[digest]
         if not requests or self._price is None:
             return None
@@ -114,13 +114,13 @@ class _Conversation:
 
     def _ask_once(self, window: TextWindow) -> Answers:
         [(digest, request)] = self._requests([window]).items()
-        kept = self._account.kept([digest])
-        reply = kept[digest] if kept else self._paid_reply(digest, request)
-        usage = TokenUsage() if kept else reply.usage
+        earlier = self._account.paid_replies([digest])
+        reply = earlier[digest] if earlier else self._paid_reply(digest, request)
+        usage = TokenUsage() if earlier else reply.usage
         answer = _read(reply)
         if isinstance(answer, str):
-            return Answers({}, (WindowFailure(window.first, window.stop, answer),), usage, len(kept))
-        return Answers({window: answer}, (), usage, len(kept))
+            return Answers({}, (WindowFailure(window.first, window.stop, answer),), usage, len(earlier))
+        return Answers({window: answer}, (), usage, len(earlier))
 
     def _paid_reply(self, digest: str, request: MessageRequest) -> MessageReply:
         """Send a request, and record its reply before using it."""

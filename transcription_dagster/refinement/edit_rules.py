@@ -49,10 +49,10 @@ class Knowledge:
         """Return whether the name occurs in the recording outside the words `first` to `last`."""
         return any(not first <= place <= last for place in self._places.get(name, ()))
 
-    def terms_in(self, found: Sequence[str]) -> list[tuple[str, ...]]:
+    def terms_in(self, words: Sequence[str]) -> list[tuple[str, ...]]:
         """Return the vocabulary's terms among folded words."""
-        starts = range(len(found))
-        spans = {tuple(found[start:stop]) for start in starts for stop in range(start + 1, len(found) + 1)}
+        starts = range(len(words))
+        spans = {tuple(words[start:stop]) for start in starts for stop in range(start + 1, len(words) + 1)}
         return [phrase for phrase in spans if phrase in self._terms]
 
     def is_variant(self, old: Sequence[str], term: tuple[str, ...]) -> bool:
@@ -80,15 +80,15 @@ def names_in(words: Sequence[Word], knowledge: Knowledge, *, opens_sentence: boo
     return names - _NEVER_NAMES
 
 
-def numbers_in(found: Iterable[str]) -> Counter[str]:
+def numbers_in(words: Iterable[str]) -> Counter[str]:
     """Return the numbers among folded words; digits and English number words count by value."""
-    values = (_NUMBER_WORDS.get(token) or "".join(char for char in token if not char.isalpha()) for token in found)
+    values = (_NUMBER_WORDS.get(token) or "".join(char for char in token if not char.isalpha()) for token in words)
     return Counter(value for value in values if any(char.isnumeric() for char in value))
 
 
-def negations_in(found: Iterable[str]) -> int:
+def negations_in(words: Iterable[str]) -> int:
     """Return the number of negations among the folded words (English)."""
-    return sum(token in _NEGATIONS or token.endswith("n't") for token in found)
+    return sum(token in _NEGATIONS or token.endswith("n't") for token in words)
 
 
 KINDS = ("vocabulary", "punctuation", "casing", "mishearing", "disfluency")

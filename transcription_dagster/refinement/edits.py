@@ -63,7 +63,7 @@ def validate_edits(
     """
     limits = limits or EditLimits()
     knowledge = Knowledge(words, vocabulary)
-    sound: list[Edit] = []
+    accepted: list[Edit] = []
     dropped: list[Dropped] = []
     for proposal in proposals:
         placed = _placed(words, proposal, limits)
@@ -74,10 +74,10 @@ def validate_edits(
         if reason := _fault(Case(placed, words, knowledge, limits.min_similarity, spoken)):
             dropped.append(Dropped(proposal, reason))
         else:
-            sound.append(placed)
-    apart = _without_overlaps(sound, dropped)
-    kept = _within_bounds(words, apart, limits, dropped)
-    return Validated(tuple(kept), tuple(dropped))
+            accepted.append(placed)
+    disjoint = _without_overlaps(accepted, dropped)
+    valid = _within_bounds(words, disjoint, limits, dropped)
+    return Validated(tuple(valid), tuple(dropped))
 
 
 def _placed(words: Sequence[Word], edit: Edit, limits: EditLimits) -> Edit | str:
@@ -152,13 +152,13 @@ def _closes_sentence(words: Sequence[Word], edit: Edit) -> bool:
 
 
 def _without_overlaps(edits: Sequence[Edit], dropped: list[Dropped]) -> list[Edit]:
-    kept: list[Edit] = []
+    accepted: list[Edit] = []
     for edit in sorted(edits, key=lambda edit: (edit.first, edit.last)):
-        if kept and edit.first <= kept[-1].last:
+        if accepted and edit.first <= accepted[-1].last:
             dropped.append(Dropped(edit, "overlaps another edit"))
         else:
-            kept.append(edit)
-    return kept
+            accepted.append(edit)
+    return accepted
 
 
 def _within_bounds(
@@ -173,15 +173,15 @@ def _within_bounds(
         block: max(limits.min_changed_words, limits.max_changed_share * _block_size(words, block, limits))
         for block in changed
     }
-    kept: list[Edit] = []
+    accepted: list[Edit] = []
     for edit in edits:
         block = edit.first // limits.block_words
         if _counts(edit) and changed[block] > allowed[block]:
             share = changed[block] / _block_size(words, block, limits)
             dropped.append(Dropped(edit, f"belongs to a rewriting of {share:.0%} of the words around it"))
         else:
-            kept.append(edit)
-    return kept
+            accepted.append(edit)
+    return accepted
 
 
 def _block_size(words: Sequence[Word], block: int, limits: EditLimits) -> int:

@@ -108,7 +108,7 @@ def make_request(
     return MessageRequest(
         model=settings.model,
         system=(INSTRUCTIONS, f"The vocabulary:\n{listed}\n"),
-        user=_shown(words, window, language, own),
+        user=_user_message(words, window, language, own),
         schema=SCHEMA,
         max_tokens=settings.max_tokens,
         effort=settings.effort,
@@ -124,7 +124,7 @@ def _languages(words: Sequence[Word], window: TextWindow, language: str) -> str:
     return f"Languages, by the indices of their words: {', '.join(listed)}"
 
 
-def _shown(words: Sequence[Word], window: TextWindow, language: str, own: Sequence[Term]) -> str:
+def _user_message(words: Sequence[Word], window: TextWindow, language: str, own: Sequence[Term]) -> str:
     turns = _turns(in_turns(words[window.first : window.stop]), window.first)
     doubtful = [str(index) for index in range(window.first, window.stop) if words[index].confidence < _DOUBTFUL]
     parts = [_languages(words, window, language)]

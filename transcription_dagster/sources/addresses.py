@@ -111,10 +111,10 @@ class GuardedTransport(httpx.BaseTransport):
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise SourceUnavailable(f"{host} cannot be resolved: {error}") from error
-        addresses = [str(entry[4][0]) for entry in found]
+        addresses = [str(entry[4][0]) for entry in entries]
         if not self._allow_private and not all(is_public(address) for address in addresses):
             raise SourceRefused(f"{host} has a private address; set TRANSCRIPTION_IB_ALLOW_PRIVATE to allow it")
         return addresses
@@ -139,7 +139,7 @@ def move_secrets(engine: Engine, store: ObjectStore) -> None:
 def whole_url(store: ObjectStore, recording: str, source: str) -> str:
     """Return the URL to fetch for a shown URL: the stored one, if it belongs to this source."""
     try:
-        kept = store.get_bytes(object_key(recording, _FILE)).decode()
+        stored = store.get_bytes(object_key(recording, _FILE)).decode()
     except SourceNotFound:
         return source
-    return kept if shown_url(kept) == source else source
+    return stored if shown_url(stored) == source else source

@@ -138,7 +138,7 @@ def discover(
     requests: list[WantedRun] = []
     receipts: list[str] = []
     problems: list[str] = []
-    deferred = seen = 0
+    deferred = listed = 0
     busy = set(in_flight)
     for page in pages:
         choice = _choose(page, known, forgotten, busy, room - len(requests))
@@ -147,13 +147,13 @@ def discover(
         receipts += choice.receipts
         problems += choice.problems
         deferred += choice.deferred
-        seen += len(page.objects)
+        listed += len(page.objects)
         if choice.is_whole:
             cursor = page.cursor
         if not choice.is_whole or len(requests) == room:
             break
     requested = {request.source.uuid: request.source.etag for request in requests}
-    summary = f"{seen} sources listed, {len(requests)} new or changed, {deferred} changed during a run."
+    summary = f"{listed} sources listed, {len(requests)} new or changed, {deferred} changed during a run."
     return Discovery(
         tuple(requests), DiscoveryState(cursor, requested, tuple(receipts)), tuple(problems), deferred, summary
     )
@@ -179,19 +179,21 @@ def _choose(
     room: int,
 ) -> _Choice:
     newest, problems = _one_per_recording(page.objects)
-    registered = known([found.uuid for found in newest])
-    changed = [found for found in newest if found.uuid not in registered or registered[found.uuid].etag != found.etag]
-    older = [found for found in changed if _is_older(found, registered.get(found.uuid))]
-    problems = [*problems, *(_left_out(found, registered[found.uuid].source) for found in older)]
-    changed = [found for found in changed if found not in older]
-    retracted = forgotten([found.uuid for found in changed]) if changed else ()
-    changed = [found for found in changed if found.uuid not in retracted]
-    deferred = [found for found in changed if found.uuid in busy]
-    ready = [found for found in changed if found.uuid not in busy]
-    left = {found.receipt for found in (*deferred, *ready[room:])}
+    registered = known([source.uuid for source in newest])
+    changed = [
+        source for source in newest if source.uuid not in registered or registered[source.uuid].etag != source.etag
+    ]
+    older = [source for source in changed if _is_older(source, registered.get(source.uuid))]
+    problems = [*problems, *(_left_out(source, registered[source.uuid].source) for source in older)]
+    changed = [source for source in changed if source not in older]
+    retracted = forgotten([source.uuid for source in changed]) if changed else ()
+    changed = [source for source in changed if source.uuid not in retracted]
+    deferred = [source for source in changed if source.uuid in busy]
+    ready = [source for source in changed if source.uuid not in busy]
+    not_handled = {source.receipt for source in (*deferred, *ready[room:])}
     return _Choice(
-        requests=[wanted_run(found, registered.get(found.uuid)) for found in ready[:room]],
-        receipts={*page.receipts, *(found.receipt for found in page.objects)} - left - {""},
+        requests=[wanted_run(source, registered.get(source.uuid)) for source in ready[:room]],
+        receipts={*page.receipts, *(source.receipt for source in page.objects)} - not_handled - {""},
         problems=[*page.problems, *problems],
         deferred=len(deferred),
         is_whole=len(ready) <= room,
@@ -202,10 +204,10 @@ def _one_per_recording(objects: Iterable[SourceObject]) -> tuple[Sequence[Source
     """Return the newest source of each recording, and a line for each older one."""
     newest: dict[str, SourceObject] = {}
     problems: list[str] = []
-    for found in objects:
-        other = newest.get(found.uuid)
-        first, last = (found, other) if other and _age(other) > _age(found) else (other, found)
-        newest[found.uuid] = last
+    for source in objects:
+        rival = newest.get(source.uuid)
+        first, last = (source, rival) if rival and _age(rival) > _age(source) else (rival, source)
+        newest[source.uuid] = last
         if first:
             problems.append(_left_out(first, shown_url(last.uri)))
     return tuple(newest.values()), problems

@@ -119,9 +119,9 @@ class _Transfer:
             if answer.version.size and answer.version.size > self._limits.max_bytes:
                 raise self._too_large(answer.version.size)
             for chunk in answer.chunks:
-                self._take(chunk)
+                self._write(chunk)
 
-    def _take(self, chunk: bytes) -> None:
+    def _write(self, chunk: bytes) -> None:
         self._file.write(chunk)
         if self._hash:
             self._hash.update(chunk)

@@ -25,7 +25,7 @@ _MOST_ADDRESSES = 100
 _LISTING_BYTES = 16 * 1024 * 1024
 
 
-class KeptAddresses:
+class StoredAddresses:
     """The last hundred URLs from the library, in a file that only its owner can read.
 
     They may contain secrets. A sensor's cursor is stored in Dagster's database and shown on its pages, so it names
@@ -38,12 +38,12 @@ class KeptAddresses:
     def keep(self, address: str) -> str:
         """Return the name by which `find` returns the address."""
         name = hashlib.sha256(address.encode()).hexdigest()
-        kept = self._read()
-        kept.pop(name, None)
-        kept[name] = address
+        addresses = self._read()
+        addresses.pop(name, None)
+        addresses[name] = address
         with replacing(self._file) as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write(json.dumps(dict(list(kept.items())[-_MOST_ADDRESSES:])).encode())
+            file.write(json.dumps(dict(list(addresses.items())[-_MOST_ADDRESSES:])).encode())
         return name
 
     def find(self, name: str) -> str | None:
@@ -94,7 +94,7 @@ class IbSource:
         self._template = settings.ib_url_template
         self._list_url = settings.ib_list_url
         self._client = WebClient(settings)
-        self._pages = KeptAddresses(settings.home / "sources" / "ib_pages.json")
+        self._pages = StoredAddresses(settings.home / "sources" / "ib_pages.json")
 
     def list(self, cursor: str | None, limit: int) -> Listing:
         """List a page. The cursor names the stored URL of the next page, which may contain a secret.

@@ -87,8 +87,8 @@ class S3Source:
     def _entries_by_boto3(self, after: str) -> Iterator[_Entry]:
         paginator = self._client.get_paginator("list_objects_v2")
         for page in paginator.paginate(Bucket=self._bucket, Prefix=self._prefix, StartAfter=after):
-            for found in page.get("Contents", ()):
-                yield _Entry(found["Key"], found["Size"], found["ETag"].strip('"'), found["LastModified"])
+            for item in page.get("Contents", ()):
+                yield _Entry(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
 
     @cached_property
     def _store(self) -> Any:

@@ -83,8 +83,8 @@ def latest(events: Iterable[ObjectCreated]) -> Sequence[ObjectCreated]:
     """Return the last event of each object: events are delivered repeatedly and in any order."""
     newest: dict[tuple[str, str], ObjectCreated] = {}
     for event in events:
-        known = newest.get((event.bucket, event.key))
-        if known is None or _is_after(event.sequencer, known.sequencer):
+        previous = newest.get((event.bucket, event.key))
+        if previous is None or _is_after(event.sequencer, previous.sequencer):
             newest[event.bucket, event.key] = event
     return tuple(newest.values())
 
@@ -103,34 +103,34 @@ def _is_creation(record: Any) -> bool:
 
 def _created(record: dict[str, Any]) -> ObjectCreated:
     with _incomplete(record):
-        found = record["s3"]["object"]
+        s3_object = record["s3"]["object"]
         # The key is form-encoded: a plus means a space.
-        key = unquote_plus(found["key"], errors="strict")
+        key = unquote_plus(s3_object["key"], errors="strict")
         return _object_created(record["s3"], key, record["eventTime"])
 
 
 def _created_on_event_bridge(message: dict[str, Any]) -> ObjectCreated:
     with _incomplete(message):
-        found = message["detail"]["object"]
+        s3_object = message["detail"]["object"]
         # Unlike S3's own notifications, EventBridge does not encode keys.
-        return _object_created(message["detail"], found["key"], message["time"])
+        return _object_created(message["detail"], s3_object["key"], message["time"])
 
 
 def _object_created(place: dict[str, Any], key: str, time: str) -> ObjectCreated:
     key.encode()
     if "\0" in key:
         raise ValueError("a NUL in the key")
-    found = place["object"]
+    s3_object = place["object"]
     # Some stores send no entity tag; the sequencer distinguishes versions as well.
-    etag = found.get("eTag") or found.get("etag") or found["sequencer"]
+    etag = s3_object.get("eTag") or s3_object.get("etag") or s3_object["sequencer"]
     modified = datetime.fromisoformat(time)
     return ObjectCreated(
         bucket=str(place["bucket"]["name"]),
         key=key,
-        size=int(found.get("size", 0)),
+        size=int(s3_object.get("size", 0)),
         etag=str(etag),
         modified=modified if modified.tzinfo else modified.replace(tzinfo=UTC),
-        sequencer=str(found.get("sequencer", "")),
+        sequencer=str(s3_object.get("sequencer", "")),
     )
 
 

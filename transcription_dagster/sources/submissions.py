@@ -119,7 +119,7 @@ class Intake:
     store: ObjectStore
     settings: Settings
 
-    def take_url(self, url: str, described: Description, by: str) -> str:
+    def submit_url(self, url: str, described: Description, by: str) -> str:
         """Accept a recording at a URL, which a worker will download; return the recording's UUID.
 
         Raises `SourceRefused` for a host from which recordings may not be fetched, and for a webhook that is not
@@ -132,7 +132,7 @@ class Intake:
         keep_whole_url(self.store, recording, url)
         return self._note(recording, url, described, by)
 
-    def take_file(self, path: Path, name: str, described: Description, by: str) -> str:
+    def submit_file(self, path: Path, name: str, described: Description, by: str) -> str:
         """Accept a file and copy it to the store; `name` is the sender's file name. Return the recording's UUID."""
         self.check(described)
         recording = str(uuid.uuid4())

@@ -84,29 +84,29 @@ class Worklist:
         `unsaved` are replaced. Raises `WorklistNotSaved`, or `InvalidWorklist` if the file is no longer a worklist.
         """
         while True:
-            content = self._present()
+            content = self._read_current()
             if content is not None and _digest(content) != self._digest:
                 self._objects = _objects(_decoded(content, self.path), self.path)
             self._apply()
-            written = self._written(content)
+            written = self._write_unless_changed(content)
             if written is not None:
                 break
         self._digest = _digest(written)
         self.unsaved.clear()
-        self.added = len({each.get("uuid") for each in self._objects if isinstance(each, dict)} - self._loaded)
+        self.added = len({item.get("uuid") for item in self._objects if isinstance(item, dict)} - self._loaded)
 
     def _record(self, uuid: str, status: EntryStatus, **values: object) -> None:
         self.unsaved[uuid] = {"status": status, **values}
 
     def _apply(self) -> None:
-        for each in self._objects:
-            result = self.unsaved.get(each.get("uuid", "")) if isinstance(each, dict) else None
+        for item in self._objects:
+            result = self.unsaved.get(item.get("uuid", "")) if isinstance(item, dict) else None
             if result is not None:
                 for name in _RESULT:
-                    each.pop(name, None)
-                each.update(result)
+                    item.pop(name, None)
+                item.update(result)
 
-    def _present(self) -> bytes | None:
+    def _read_current(self) -> bytes | None:
         """Return the file's current content; None if it is gone."""
         try:
             return self.path.read_bytes()
@@ -115,11 +115,11 @@ class Worklist:
         except OSError as error:
             raise WorklistNotSaved(f"{self.path}: cannot be read again: {error.strerror}") from error
 
-    def _written(self, present: bytes | None) -> bytes | None:
+    def _write_unless_changed(self, present: bytes | None) -> bytes | None:
         """Write the objects; return None without writing if the file changed since it was `present`."""
         content = _encoded(self._objects)
         try:
-            _replace(self.path, content, lambda: self._present() == present)
+            _replace(self.path, content, lambda: self._read_current() == present)
         except _Changed:
             return None
         return content

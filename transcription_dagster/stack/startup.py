@@ -255,5 +255,5 @@ def local_worker_states(database_url: str, *, stale_seconds: float) -> dict[int,
         pool = read_pool(database_url, stale_seconds=stale_seconds)
     except DatabaseUnavailable:
         return {}
-    here = this_place()
-    return {worker.pid: worker.state for worker in pool.workers if worker.place == here and worker.state != "silent"}
+    place = this_place()
+    return {worker.pid: worker.state for worker in pool.workers if worker.place == place and worker.state != "silent"}

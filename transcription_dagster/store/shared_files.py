@@ -164,6 +164,6 @@ def _digest(path: Path) -> str:
 
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield each file below `folder` with its relative path, in order."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    for inside in sorted(found):
-        yield found[inside], inside
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for inside in sorted(files):
+        yield files[inside], inside

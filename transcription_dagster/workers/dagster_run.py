@@ -12,10 +12,10 @@ from dagster import DagsterInstance
 from dagster._cli.api import _execute_run_command_body
 from dagster._utils.interrupts import capture_interrupts
 
-__all__ = ["execute_run", "interrupts_kept"]
+__all__ = ["deferred_interrupts", "execute_run"]
 
 #: Context manager: an interrupt that arrives before Dagster listens is kept, and raised as soon as it does.
-interrupts_kept = capture_interrupts
+deferred_interrupts = capture_interrupts
 
 
 def execute_run(run_id: str, instance: DagsterInstance) -> None:

@@ -92,8 +92,8 @@ class Throughput:
     @property
     def ending(self) -> int:
         """Return the number of jobs that end so soon that others should be prepared."""
-        left = (job.seconds_left(time.monotonic(), self._pace) for job in self.jobs)
-        return sum(seconds is not None and seconds <= _LOOK_AHEAD_SECONDS for seconds in left)
+        times = (job.seconds_left(time.monotonic(), self._pace) for job in self.jobs)
+        return sum(seconds is not None and seconds <= _LOOK_AHEAD_SECONDS for seconds in times)
 
     def measure(self, now: float, usage: Usage) -> None:
         """Record the counters at `now`, in seconds of a monotonic clock."""

@@ -29,7 +29,7 @@ from transcription_dagster.pool.work_queue import HeldWork, awake_clock
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.settings import Settings
-from transcription_dagster.workers.dagster_run import execute_run, interrupts_kept
+from transcription_dagster.workers.dagster_run import deferred_interrupts, execute_run
 from transcription_dagster.workers.housekeeping import register_housekeeping
 from transcription_dagster.workers.pool_worker import PoolWorker, SettingsWatch
 from transcription_dagster.workers.work_loop import WorkInterrupted
@@ -182,7 +182,7 @@ class RunWorker:
             close_lost_run(self._instance, run)
             return
         self._instance.add_run_tags(run_id, self._settings_tag)
-        with interrupts_kept():
+        with deferred_interrupts():
             execute_run(run_id, self._instance)
             self._fence.check()
             self._report_end(run)
@@ -210,13 +210,13 @@ def _refuse_other_storage(instance: DagsterInstance, url: str) -> None:
     """
     runs, events = instance.run_storage, instance.event_log_storage
     if not isinstance(runs, PostgresRunStorage) or not isinstance(events, PostgresEventLogStorage):
-        kept = type(runs).__name__
+        storage = type(runs).__name__
     elif {runs.postgres_url, events.postgres_url} != {url}:
-        kept = "another database"
+        storage = "another database"
     else:
         return
     raise InvalidSetting(
-        f"Dagster's storage is {kept} instead of the database of TRANSCRIPTION_DATABASE_URL: DAGSTER_HOME has to be "
+        f"Dagster's storage is {storage} instead of the database of TRANSCRIPTION_DATABASE_URL: DAGSTER_HOME has to be "
         "unset, or the folder `dagster` below TRANSCRIPTION_HOME with the dagster.yaml that this program writes"
     )
 

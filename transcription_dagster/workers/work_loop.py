@@ -149,12 +149,12 @@ class WorkLoop(Generic[ClaimT]):
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._shutdown_seconds
         while self.held:
-            left = deadline - clock()
-            if left <= 0:
+            seconds_left = deadline - clock()
+            if seconds_left <= 0:
                 for held in self.held.values():
                     held.stop()
             self._awake.clear()
-            await self._woken(left if left > 0 else None)
+            await self._woken(seconds_left if seconds_left > 0 else None)
 
     def _changed(self, work: WorkId) -> None:
         ours = any(lease.work == work for lease in self.held)

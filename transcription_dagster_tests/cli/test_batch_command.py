@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from transcription_dagster.cli.batch.command import batch
-from transcription_dagster.cli.batch.lock import alone_on
+from transcription_dagster.cli.batch.lock import worklist_lock
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_without_an_argument_the_default_worklist_is_read(tmp_path: Path, monkey
 
 def test_a_worklist_that_another_batch_works_on_is_refused(worklist: Path) -> None:
     worklist.write_text("[]")
-    with alone_on(worklist):
+    with worklist_lock(worklist):
         result = call(worklist)
     assert (result.exit_code, "another batch is working on it" in result.stderr) == (2, True)
 

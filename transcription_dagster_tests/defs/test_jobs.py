@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from transcription_dagster.defs.all_assets import code_versions
-from transcription_dagster.defs.jobs import Mending
+from transcription_dagster.defs.jobs import JobChooser
 from transcription_dagster.settings import load_settings
 
 RECORDING = "00000000-0000-0000-0000-000000000001"
@@ -26,7 +26,7 @@ def job(
     instance.add_dynamic_partitions("recordings", [RECORDING])
     for asset in made:
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=RECORDING))
-    return Mending(instance, load_settings(refinement=refinement)).job(RECORDING, set(outdated), failed=failed)
+    return JobChooser(instance, load_settings(refinement=refinement)).job(RECORDING, set(outdated), failed=failed)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.instance import DagsterInstance
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.batch.input import BatchInput, left_to_do, register_recordings
+from transcription_dagster.cli.batch.input import BatchInput, register_recordings, unfinished_entries
 from transcription_dagster.cli.connection import open_instance
 from transcription_dagster.cli.recordings import store_imported
 from transcription_dagster.cli.workers import _log
@@ -72,7 +72,7 @@ def register(engine: Engine, source: str, folder: Path) -> None:
     path.write_text(json.dumps([{"uuid": RECORDING, "source": source}]))
     worklist = load(path)
     register_recordings(
-        engine, ObjectStore(load_settings().store_url), BatchInput(worklist, left_to_do(worklist)), None
+        engine, ObjectStore(load_settings().store_url), BatchInput(worklist, unfinished_entries(worklist)), None
     )
     path.unlink()
 

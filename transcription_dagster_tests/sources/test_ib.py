@@ -10,7 +10,7 @@ import pytest
 
 from transcription_dagster.errors import InvalidRecordingId, InvalidSetting, SourceRefused, SourceUnavailable
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.ib import IbSource, KeptAddresses, ib_uri
+from transcription_dagster.sources.ib import IbSource, StoredAddresses, ib_uri
 from transcription_dagster_tests.sources.web_server import Reply, Request, WebServer, web_server
 
 ONE = "00000000-0000-4000-8000-000000000001"
@@ -84,7 +84,7 @@ def test_an_unknown_cursor_starts_over(server: WebServer, library: IbSource, cur
 
 
 def test_only_the_last_urls_are_kept(tmp_path: Path) -> None:
-    kept = KeptAddresses(tmp_path / "pages.json")
+    kept = StoredAddresses(tmp_path / "pages.json")
     names = [kept.keep(f"https://host.example/{number}") for number in range(103)]
     assert [kept.find(name) for name in names[:4]] == [None, None, None, "https://host.example/3"]
 

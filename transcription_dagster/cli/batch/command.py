@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from transcription_dagster.cli.batch.input import BatchInput, checked_model, left_to_do
-from transcription_dagster.cli.batch.lock import alone_on
+from transcription_dagster.cli.batch.input import BatchInput, checked_model, unfinished_entries
+from transcription_dagster.cli.batch.lock import worklist_lock
 from transcription_dagster.cli.batch.report import RecordingOutcome, outcome_table, summary
-from transcription_dagster.cli.batch.results import KeptResults
+from transcription_dagster.cli.batch.results import DurableResults
 from transcription_dagster.cli.batch.session import run_batch, stack_for
 from transcription_dagster.cli.terminal import StopSignals, open_console, printable
 from transcription_dagster.errors import InvalidSetting, InvalidWorklist, UnknownModel, WorklistNotSaved
@@ -59,16 +59,16 @@ def batch(worklist: Path, threads: int | None, model: str | None, yes: bool, ski
                 f"{worklist}: cannot be read: No such file or directory; "
                 "`transcription worklist --without-embeddings` writes it"
             )
-        code = _carry_out(worklist, threads, model, yes, skip, gpus)
+        code = _process(worklist, threads, model, yes, skip, gpus)
     sys.exit(code)
 
 
-def _carry_out(worklist: Path, threads: int | None, model: str | None, yes: bool, skip: int, gpus: str | None) -> int:
+def _process(worklist: Path, threads: int | None, model: str | None, yes: bool, skip: int, gpus: str | None) -> int:
     """Process the batch while no other one works on the worklist; return the exit code."""
-    with alone_on(worklist.resolve()):
+    with worklist_lock(worklist.resolve()):
         settings = load_settings()
-        results = KeptResults(load(worklist), settings.home, note=lambda text: click.echo(text, err=True))
-        entries = left_to_do(results, skip)
+        results = DurableResults(load(worklist), settings.home, note=lambda text: click.echo(text, err=True))
+        entries = unfinished_entries(results, skip)
         speech = {"model": checked_model(model)} if model else {}
         if not entries:
             if results.unsaved:

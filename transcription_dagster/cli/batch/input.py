@@ -33,7 +33,7 @@ class BatchInput:
     keep_going: bool = False
 
 
-def left_to_do(worklist: WorklistResults, skip: int = 0) -> tuple[Entry, ...]:
+def unfinished_entries(worklist: WorklistResults, skip: int = 0) -> tuple[Entry, ...]:
     """Return the entries after the first `skip` that are not done, including failed ones."""
     return tuple(entry for entry in worklist.entries[skip:] if entry.status != "done")
 

@@ -30,7 +30,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
-def alone_on(worklist: Path, *, stale_seconds: float = STALE_SECONDS) -> Iterator[None]:
+def worklist_lock(worklist: Path, *, stale_seconds: float = STALE_SECONDS) -> Iterator[None]:
     """Exclude other batches from the worklist during the block.
 
     The lock is the file `.NAME.lock` beside the worklist. Between processes that see each other's locks, the kernel's

@@ -85,9 +85,9 @@ class Progress:
         counts += [f"{self.in_flight} in flight", f"{self.waiting} waiting"]
         if self.audio_seconds:
             counts.append(f"{self.speed:.1f} hours of audio an hour")
-        left = self.seconds_left
-        if left:
-            counts.append(f"about {clock(round(left))} left")
+        seconds_left = self.seconds_left
+        if seconds_left:
+            counts.append(f"about {clock(round(seconds_left))} left")
         return ", ".join(filter(None, counts))
 
 
@@ -98,7 +98,9 @@ def name(entry: Entry) -> str:
 
 def outcome_table(outcomes: Sequence[RecordingOutcome]) -> Table:
     """Return the final table: a row for each recording, or only for failed ones if there are very many."""
-    listed = outcomes if len(outcomes) <= _LONGEST_TABLE else [one for one in outcomes if one.status == "failed"]
+    listed = (
+        outcomes if len(outcomes) <= _LONGEST_TABLE else [outcome for outcome in outcomes if outcome.status == "failed"]
+    )
     result = Table(box=SIMPLE_HEAD, show_footer=True, header_style="bold", pad_edge=False)
     result.add_column("Recording", _totals(outcomes), overflow="fold", min_width=36)
     result.add_column("Status", no_wrap=True)

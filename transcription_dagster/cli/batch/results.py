@@ -60,7 +60,7 @@ class Journal:
             place.unlink(missing_ok=True)
 
 
-class KeptResults:
+class DurableResults:
     """A worklist whose results survive a kill and a full disk, and whose file is not rewritten for each result."""
 
     def __init__(
@@ -76,9 +76,9 @@ class KeptResults:
         self._note = note
         self._clock = clock
         self._next_save: float | None = None
-        self._kept: set[str] = set()
-        self._complaint: str | None = None
-        self._place: Path | None = None
+        self._journaled: set[str] = set()
+        self._last_message: str | None = None
+        self._journal_file: Path | None = None
         worklist.take_over(self._journal.read())
 
     @property
@@ -115,15 +115,15 @@ class KeptResults:
             return
         if self._clock() >= self._next_save and self._try_save() is None:
             return
-        fresh = {uuid: result for uuid, result in self._worklist.unsaved.items() if uuid not in self._kept}
+        fresh = {uuid: result for uuid, result in self._worklist.unsaved.items() if uuid not in self._journaled}
         if not fresh:
             return
         try:
-            self._place = self._journal.append(fresh)
+            self._journal_file = self._journal.append(fresh)
         except OSError as error:
             self._notify(f"{self.path}: results cannot be saved and are only in memory: {error.strerror}")
         else:
-            self._kept |= fresh.keys()
+            self._journaled |= fresh.keys()
 
     def finish(self) -> str | None:
         """Save for the last time; return None, or one line with the reason of a failure and where the results are."""
@@ -133,9 +133,9 @@ class KeptResults:
         if error is None:
             return None
         self.save()
-        if self._worklist.unsaved.keys() <= self._kept:
+        if self._worklist.unsaved.keys() <= self._journaled:
             return (
-                f"{error}. The {self.unsaved} results that are not in it are in {self._place}; "
+                f"{error}. The {self.unsaved} results that are not in it are in {self._journal_file}; "
                 "the next `transcription batch` on this worklist takes them over"
             )
         return f"{error}. The {self.unsaved} results that are not in it are in the database and the store only"
@@ -152,27 +152,27 @@ class KeptResults:
             reason = str(error).splitlines()[0]
             self._notify(f"{reason}; trying again")
             return reason
-        self._complaint = None
+        self._last_message = None
         return None
 
     def _save(self) -> None:
-        began = self._clock()
+        started_at = self._clock()
         is_first = self._next_save is None
         try:
             self._worklist.save()
             self._journal.clear()
-            self._kept.clear()
+            self._journaled.clear()
         except (WorklistNotSaved, InvalidWorklist):
             if not is_first:
                 self._next_save = self._clock() + _RETRY_SECONDS
             raise
-        ended = self._clock()
-        self._next_save = ended + max(_LEAST_SECONDS, _REST * (ended - began))
+        saved_at = self._clock()
+        self._next_save = saved_at + max(_LEAST_SECONDS, _REST * (saved_at - started_at))
 
-    def _notify(self, complaint: str) -> None:
-        if complaint != self._complaint:
-            self._complaint = complaint
-            self._note(complaint)
+    def _notify(self, message: str) -> None:
+        if message != self._last_message:
+            self._last_message = message
+            self._note(message)
 
 
 def _append(path: Path, data: bytes) -> Path:

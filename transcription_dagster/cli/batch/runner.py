@@ -57,19 +57,21 @@ class ExecutorShare:
         more executors than the limit.
         """
         self._alive = len(pool.alive("gpu"))
-        known = sum(worker.kind == "gpu" for worker in pool.workers)
-        self._has_to_choose = self._executors is not None and known > self._executors
+        registered = sum(worker.kind == "gpu" for worker in pool.workers)
+        self._has_to_choose = self._executors is not None and registered > self._executors
         alive = Counter(pinned_device(worker.device or "") for worker in pool.alive("gpu"))
         gone = self._gone({*self._chosen, *self._in_flight.values()} - {ANY_GPU, *alive}, now)
         if self._executors is not None and self._has_to_choose:
-            kept = {device: alive.get(device, count) for device, count in self._chosen.items() if device not in gone}
-            chosen = _choose(alive, kept, self._executors)
-            if not chosen and self._chosen:
+            remaining = {
+                device: alive.get(device, count) for device, count in self._chosen.items() if device not in gone
+            }
+            selected = _choose(alive, remaining, self._executors)
+            if not selected and self._chosen:
                 # No other device fits: wait for the chosen ones.
                 return []
-            if not chosen and alive:
+            if not selected and alive:
                 raise StackError(_too_many(self._executors, min(alive.values())))
-            self._chosen = chosen
+            self._chosen = selected
         else:
             self._chosen = {}
         stranded = [run for run, device in self._in_flight.items() if device in gone and run not in self._taken_back]
@@ -87,15 +89,15 @@ class ExecutorShare:
     def tags(self, runs: int) -> list[Mapping[str, str]]:
         """Return the tags of `runs` new runs: each goes to the chosen device with the fewest runs per executor."""
         loads = Counter(self._in_flight.values())
-        chosen = []
+        tags = []
         for _ in range(runs):
             if not self._chosen:
-                chosen.append({})
+                tags.append({})
                 continue
             device = min(self._chosen, key=lambda device: loads[device] / self._chosen[device])
             loads[device] += 1
-            chosen.append({GPU_TAG: device})
-        return chosen
+            tags.append({GPU_TAG: device})
+        return tags
 
     def in_flight(self, runs: Mapping[str, str]) -> None:
         """Set the runs in flight and the device that each is pinned to (`any`: none)."""
@@ -106,13 +108,13 @@ class ExecutorShare:
         return {device for device, since in self._missing_since.items() if now - since > _GONE_SECONDS}
 
 
-def _choose(alive: Mapping[str, int], kept: Mapping[str, int], executors: int) -> dict[str, int]:
-    """Add devices to the kept ones as long as all their executors fit the limit."""
-    chosen = dict(kept)
+def _choose(alive: Mapping[str, int], chosen: Mapping[str, int], executors: int) -> dict[str, int]:
+    """Add devices to the chosen ones as long as all their executors fit the limit."""
+    selected = dict(chosen)
     for device, count in sorted(alive.items(), key=lambda item: (item[1], item[0])):
-        if device not in chosen and sum(chosen.values()) + count <= executors:
-            chosen[device] = count
-    return chosen
+        if device not in selected and sum(selected.values()) + count <= executors:
+            selected[device] = count
+    return selected
 
 
 def _too_many(executors: int, fewest: int) -> str:
@@ -177,7 +179,7 @@ class BatchRun:
         self._began = time.monotonic()
         self.outcomes: dict[str, RecordingOutcome] = {}
 
-    def carry_out(self) -> None:
+    def run(self) -> None:
         """Run until no run is in flight, or until the third request to stop.
 
         Raises `ServiceRefused` if Dagster cannot launch such runs, `StackError` if `threads` allows none of the pool's
@@ -222,7 +224,7 @@ class BatchRun:
         self._submit()
         self._collect()
         self._share.in_flight({run: self._pins.get(run, ANY_GPU) for run in self._state.in_flight.values()})
-        self._context.display.update([one for one in pool.workers if one.kind == "gpu"], self.progress())
+        self._context.display.update([worker for worker in pool.workers if worker.kind == "gpu"], self.progress())
 
     def _find_jobs(self) -> None:
         """Find the jobs that the entries need, and adopt the runs that a killed batch left in Dagster."""
@@ -230,11 +232,11 @@ class BatchRun:
             return
         named = {entry.job for entry in self._entries.values()}
         needed = [name for name in JOBS if name in named or (None in named and name in (_TRANSCRIBE, _REFINE))]
-        found = {name: self._client.find_job(JOBS[name]) for name in needed}
+        locations = {name: self._client.find_job(JOBS[name]) for name in needed}
         for name in needed:
             runs = self._client.runs(job=JOBS[name], statuses=[*WAITING_STATUSES, *ACTIVE_STATUSES])
             self._adopt(runs, name)
-        self._locations = found
+        self._locations = locations
 
     def _adopt(self, runs: Iterable[Run], job: str | None = None) -> None:
         """Adopt runs that do the same work for a waiting recording; `job`: only if it is the recording's job."""

@@ -52,17 +52,17 @@ def stack_for(
     Raises `StackError` if `gpus` are requested and the running stack uses others, or if no stack can be started, and
     `UnknownModel` if the executors would have no model to load.
     """
-    present = running(settings)
-    if present is not None and present.url:
-        _refuse_other_gpus(present, gpus)
-        yield present
+    own = running(settings)
+    if own is not None and own.url:
+        _refuse_other_gpus(own, gpus)
+        yield own
         return
-    elsewhere = joined_stack(settings)
-    if elsewhere is not None:
+    joined = joined_stack(settings)
+    if joined is not None:
         if gpus is not None:
-            raise StackError(f"the stack that is up at {elsewhere.url} has its own GPUs: omit --gpus")
-        click.echo(f"Using the stack of this database, on {printable(elsewhere.host)}: {printable(elsewhere.url)}")
-        yield elsewhere
+            raise StackError(f"the stack that is up at {joined.url} has its own GPUs: omit --gpus")
+        click.echo(f"Using the stack of this database, on {printable(joined.host)}: {printable(joined.url)}")
+        yield joined
         return
     checked_model(settings.model)
     # Pick a free port unless one is set explicitly: a batch must not fail because the default port is in use.
@@ -100,7 +100,7 @@ def run_batch(
 ) -> list[RecordingOutcome]:
     """Run a batch on a stack; return the outcome of each recording, in the worklist's order.
 
-    Raises `InvalidWorklist` before anything starts, and the errors of `BatchRun.carry_out`.
+    Raises `InvalidWorklist` before anything starts, and the errors of `BatchRun.run`.
     """
     url = database_url(settings)
     engine = open_database(url)
@@ -110,22 +110,22 @@ def run_batch(
     for entry in batch.entries:
         batch.worklist.record_waiting(entry.uuid)
     batch.worklist.save()
-    with ExitStack() as context:
+    with ExitStack() as resources:
         console = Console()
         entries = {entry.uuid: entry for entry in batch.entries}
         live = LiveDisplay(console, entries) if console.is_terminal else None
-        around = BatchContext(
-            client=context.enter_context(DagsterClient(stack.url, settings.ui_password)),
+        context = BatchContext(
+            client=resources.enter_context(DagsterClient(stack.url, settings.ui_password)),
             read_pool=lambda: read_pool(url, stale_seconds=settings.stale_seconds),
-            check_stack=lambda: _check(stack),
+            check_stack=lambda: _check_alive(stack),
             stop_requests=lambda: signals.count,
             pause=lambda seconds: _pause(signals, seconds),
-            display=context.enter_context(live) if live else LineDisplay(console),
+            display=resources.enter_context(live) if live else LineDisplay(console),
         )
         state = BatchState(entries, keep_going=batch.keep_going)
-        run = BatchRun(batch.worklist, batch.entries, state, _config(batch, settings), around)
-        around.display.note(f"To do: {len(entries)}; the UI is at {stack.url}")
-        run.carry_out()
+        run = BatchRun(batch.worklist, batch.entries, state, _config(batch, settings), context)
+        context.display.note(f"To do: {len(entries)}; the UI is at {stack.url}")
+        run.run()
     return [run.outcomes.get(entry.uuid, RecordingOutcome(entry, "waiting")) for entry in batch.entries]
 
 
@@ -157,8 +157,8 @@ def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
         )
 
 
-def _check(stack: RunningStack | JoinedStack) -> None:
-    # A stack elsewhere may be restarting: wait for it as for a web server that does not answer.
+def _check_alive(stack: RunningStack | JoinedStack) -> None:
+    # A stack joined may be restarting: wait for it as for a web server that does not answer.
     if isinstance(stack, RunningStack) and not stack.alive():
         raise StackError(f"the stack ended; see {stack.home / 'logs'}")
 

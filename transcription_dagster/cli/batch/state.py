@@ -80,10 +80,10 @@ class BatchState:
 
         `now` is in seconds since the epoch. A failed run that Dagster retries has not ended: the retry replaces it.
         """
-        known = {run.id: run for run in runs}
+        by_id = {run.id: run for run in runs}
         endings = []
         for uuid, run_id in list(self._in_flight.items()):
-            run = known.get(run_id)
+            run = by_id.get(run_id)
             if run is None:
                 endings.append(Ending(uuid, run_id, "gone"))
                 continue

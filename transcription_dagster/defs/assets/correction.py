@@ -40,13 +40,13 @@ def corrected_txt(
     conversation: Transcript, refined_txt: str, catalogue: CatalogueResource
 ) -> dg.MaterializeResult[str]:
     with reported_failures():
-        found = load_corrected(catalogue.engine, Manuscript.of(conversation, refined_txt))
+        result = load_corrected(catalogue.engine, Manuscript.of(conversation, refined_txt))
     return dg.MaterializeResult(
-        value=found.reading.text() if found.changes else refined_txt,
+        value=result.reading.text() if result.changes else refined_txt,
         metadata={
-            "version": found.version,
-            "corrected_passages": sum(passage.author is Author.PERSON for passage in found.reading.written.values()),
-            "lost_corrections": len(found.lost),
+            "version": result.version,
+            "corrected_passages": sum(passage.author is Author.PERSON for passage in result.reading.written.values()),
+            "lost_corrections": len(result.lost),
         },
     )
 

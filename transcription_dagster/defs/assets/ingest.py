@@ -64,9 +64,9 @@ def audio(
     recording = context.partition_key
     with reported_failures(), scratch_folder(settings) as folder:
         files = store.open()
-        known = _registered(catalogue, files, recording, config.source)
-        source = fetch(whole_url(files, recording, known.source), folder / "source", settings)
-        if known.etag is None and source.etag:
+        registered = _registered(catalogue, files, recording, config.source)
+        source = fetch(whole_url(files, recording, registered.source), folder / "source", settings)
+        if registered.etag is None and source.etag:
             # The recording was registered without a version: sensors must not report this version as new.
             record_etags(catalogue.engine, {recording: source.etag})
         flac = folder / AUDIO_FILE
@@ -74,9 +74,9 @@ def audio(
             source.path,
             flac,
             max_seconds=settings.max_recording_hours * 3600,
-            name=path_in(known.source),
-            language=known.language or (None if known.languages else settings.language),
-            channels=known.channels or settings.channels,
+            name=path_in(registered.source),
+            language=registered.language or (None if registered.languages else settings.language),
+            channels=registered.channels or settings.channels,
             detect_voice=_detect_voice,
         )
         key = object_key(recording, AUDIO_FILE)
@@ -102,7 +102,7 @@ def audio(
         levels=loudness_by_second,
         flac_channels=facts.flac_channels,
     )
-    return dg.MaterializeResult(value=value, metadata={"title": known.title or "", **_metadata(facts)})
+    return dg.MaterializeResult(value=value, metadata={"title": registered.title or "", **_metadata(facts)})
 
 
 def _registered(catalogue: CatalogueResource, files: ObjectStore, recording: str, source: str | None) -> Recording:

@@ -59,12 +59,12 @@ def _embeddings(
     request = EmbeddingRequest(conversation.recording, name, tuple(cues))
     with reported_failures():
         answer = inference.embed(context, request)
-        found = answer.result
+        result = answer.result
         chunks = [
             EmbeddedChunk(**chunk, language=language_between(conversation, chunk["start"], chunk["end"]))
-            for chunk in found["chunks"]
+            for chunk in result["chunks"]
         ]
-        model = EmbeddingModel(found["model"], found["dimensions"])
+        model = EmbeddingModel(result["model"], result["dimensions"])
         replace_chunks(catalogue.engine, conversation.recording, model, chunks, language=conversation.language)
     missing = bool(cues) and not chunks
     findings = [Finding("missing", 1, "there are captions and no chunks", Severity.ERROR)] if missing else []
@@ -117,6 +117,6 @@ def insights(
 ) -> dg.MaterializeResult[Insights]:
     with reported_failures():
         parts = language_parts(corrected_txt, conversation.words, conversation.language)
-        found = analyse_parts(open_analyser(settings), corrected_txt, parts)
-        found = replace(found, speakers=speaker_shares(conversation.words, conversation.language))
-    return dg.MaterializeResult(value=found, metadata=without_quotations(insight_metadata(found), settings))
+        findings = analyse_parts(open_analyser(settings), corrected_txt, parts)
+        findings = replace(findings, speakers=speaker_shares(conversation.words, conversation.language))
+    return dg.MaterializeResult(value=findings, metadata=without_quotations(insight_metadata(findings), settings))

@@ -48,14 +48,14 @@ class Manifest:
 
 
 def make_manifest(
-    store: ObjectStore, recording: str, known: Recording, transcript: Transcript, *, redacted_only: bool = False
+    store: ObjectStore, recording: str, registered: Recording, transcript: Transcript, *, redacted_only: bool = False
 ) -> Manifest:
     """Index a recording's files in the store, or only the redacted ones. The result is deterministic."""
     files = {}
     names = {form.file for form in STORED_FORMS.values()} | {AUDIO_FILE, EDITS_FILE}
     if redacted_only:
         names = set(REDACTED_FILES)
-    for stored in sorted(store.list(recording), key=lambda each: each.key):
+    for stored in sorted(store.list(recording), key=lambda file: file.key):
         name = stored.key.split("/", 1)[1]
         if name in names and name != AUDIO_FILE:
             files[name] = _described(store.get_bytes(stored.key))
@@ -67,8 +67,8 @@ def make_manifest(
         files[REDACTED_AUDIO_FILE] = _described_file(store, key)
     content = {
         "uuid": recording,
-        "title": known.title,
-        "source": shown_url(known.source),
+        "title": registered.title,
+        "source": shown_url(registered.source),
         "language": transcript.language,
         "model": transcript.model,
         "seconds": transcript.duration,
@@ -77,8 +77,8 @@ def make_manifest(
     }
     return Manifest(
         document=json.dumps(content, indent=1, ensure_ascii=False).encode(),
-        sha256s={name: str(each["sha256"]) for name, each in files.items()},
-        total_bytes=sum(int(each["bytes"]) for each in files.values()),
+        sha256s={name: str(file["sha256"]) for name, file in files.items()},
+        total_bytes=sum(int(file["bytes"]) for file in files.values()),
     )
 
 
@@ -190,6 +190,9 @@ publication = publication_asset()
 def _warnings(conversation: Transcript, refined_text: str) -> tuple[publications.Warned, ...]:
     """Return the findings of the checks of the transcript and the refined text, for readers to look at first."""
     findings = [*loop_findings(conversation.words, conversation.segments), *gap_findings(conversation.gaps)]
-    places = [publications.Warned(found.kind, found.place, found.message) for found in findings]
+    places = [publications.Warned(finding.kind, finding.place, finding.message) for finding in findings]
     changed = faithfulness(join_words(conversation.words), refined_text)
-    return (*places[:_MOST_WARNINGS], *(publications.Warned(found.kind, None, found.message) for found in changed))
+    return (
+        *places[:_MOST_WARNINGS],
+        *(publications.Warned(finding.kind, None, finding.message) for finding in changed),
+    )

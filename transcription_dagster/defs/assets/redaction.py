@@ -105,7 +105,9 @@ def redaction(
             for name, (_, read) in values.items()
         }
         checked = _checked(readable, audible_spans(flac, redacted.spans), missed, conversation.language)
-        if settings.publish == "redacted" and any(each.severity is Severity.ERROR for each in chain(*checked.values())):
+        if settings.publish == "redacted" and any(
+            finding.severity is Severity.ERROR for finding in chain(*checked.values())
+        ):
             # Before anything is stored, which programs could read.
             yield from (check_result("redacted", name, findings) for name, findings in checked.items())
             raise DataRemains(
@@ -135,14 +137,16 @@ def _checked(
         Finding("not searched", number, f"nothing here detects the kind {kind} in {language!r}", Severity.WARN)
         for number, kind in enumerate(missed, start=1)
     ]
-    said = {name: [f"a value of the kind {kind} can be read" for kind in kinds] for name, kinds in readable.items()}
-    said["redacted_audio"] = [f"{start:.1f} s to {end:.1f} s can be heard" for start, end in audible]
+    messages_by_asset = {
+        name: [f"a value of the kind {kind} can be read" for kind in kinds] for name, kinds in readable.items()
+    }
+    messages_by_asset["redacted_audio"] = [f"{start:.1f} s to {end:.1f} s can be heard" for start, end in audible]
     return {
         name: [
             *(Finding("remains", number, message, Severity.ERROR) for number, message in enumerate(messages, start=1)),
             *unsearched,
         ]
-        for name, messages in said.items()
+        for name, messages in messages_by_asset.items()
     }
 
 
@@ -157,7 +161,7 @@ def _redacted(
     if "name" in kinds:
         words = list(without_names(words))
     detections = disjoint([*in_text, *in_corrected_words(in_audio, passages)])
-    spoken = [SpokenData(each.kind, conversation.words[each.first : each.stop]) for each in in_audio]
+    spoken = [SpokenData(finding.kind, conversation.words[finding.first : finding.stop]) for finding in in_audio]
     spoken += _in_removed_speech(conversation, kinds, used)
     return redact(words, detections, conversation.duration, spoken)
 
@@ -168,7 +172,10 @@ def _in_removed_speech(
     """Yield the data in speech that was removed from the transcript: if it was spoken after all, the audio has it."""
     for removed in conversation.removed:
         words = [Word(text, removed.start, removed.end) for text in removed.text.split()]
-        yield from (SpokenData(each.kind, tuple(words[each.first : each.stop])) for each in detect(words, kinds, used))
+        yield from (
+            SpokenData(finding.kind, tuple(words[finding.first : finding.stop]))
+            for finding in detect(words, kinds, used)
+        )
 
 
 def _values(conversation: Transcript, words: tuple[Word, ...]) -> dict[str, tuple[str | Transcript, str]]:
@@ -209,7 +216,7 @@ def _metadata(
 ) -> dict[str, dg.MetadataValue | int | float | str]:
     """Return how much was removed, where and by which detectors, but never its content."""
     rows = [(f"{start:.1f} to {end:.1f}",) for start, end in redacted.spans]
-    kinds = [each.kind for each in redacted.detections]
+    kinds = [finding.kind for finding in redacted.detections]
     counts = [(kind, str(kinds.count(kind))) for kind in dict.fromkeys(kinds)]
     return {
         "detectors": ", ".join(detector.name for detector in used) or "none",

@@ -46,8 +46,8 @@ def speakers(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Speakers]:
     with reported_failures():
-        known = catalogue.recording(context.partition_key)
-        limits = speaker_limits(known.speakers or settings.speakers)
+        registered = catalogue.recording(context.partition_key)
+        limits = speaker_limits(registered.speakers or settings.speakers)
         if limits.mode == "off":
             return dg.MaterializeResult(
                 value=Speakers(audio.recording, skipped=_OFF), metadata={"speakers": 0, "note": _OFF}
@@ -57,12 +57,12 @@ def speakers(
             return dg.MaterializeResult(value=value, metadata={"speakers": audio.flac_channels, "note": _BY_CHANNEL})
         keeps = settings.voice_prints
         answer = inference.diarize(context, audio, limits, voices=keeps)
-        prints = _kept(catalogue.engine, audio.recording, answer.result) if keeps else ()
-    value = _named(audio.recording, known, prints, answer.result)
+        prints = _store_voices(catalogue.engine, audio.recording, answer.result) if keeps else ()
+    value = _with_names(audio.recording, registered, prints, answer.result)
     return dg.MaterializeResult(value=value, metadata=_metadata(value, answer) | _suggestions(prints))
 
 
-def _kept(engine: Engine, recording: str, result: Mapping[str, Any]) -> Sequence[VoicePrint]:
+def _store_voices(engine: Engine, recording: str, result: Mapping[str, Any]) -> Sequence[VoicePrint]:
     """Store the voices of the recording, and match them with named people."""
     seconds = _spoken(result["turns"])
     voices = {label: (seconds[label], vector) for label, vector in result["voices"].items()}
@@ -77,27 +77,29 @@ def _spoken(turns: Iterable[tuple[float, float, str]]) -> Mapping[str, float]:
     return seconds
 
 
-def _named(recording: str, known: Recording, prints: Sequence[VoicePrint], result: Mapping[str, Any]) -> Speakers:
+def _with_names(
+    recording: str, registered: Recording, prints: Sequence[VoicePrint], result: Mapping[str, Any]
+) -> Speakers:
     """Return the speakers with names: those of the recording in order of first appearance, otherwise those matched by
     voice.
     """
-    by_voice = ((one.label, one.name) for one in prints)
-    names = {label: name for label, name in by_voice if name is not None and name not in known.speaker_names}
-    names |= {f"spk_{number}": name for number, name in enumerate(known.speaker_names)}
-    found: Sequence[tuple[float, float, str]] = result["turns"]
-    turns = tuple(SpeakerTurn(start, end, names.get(label, label)) for start, end, label in found)
+    by_voice = ((voice.label, voice.name) for voice in prints)
+    names = {label: name for label, name in by_voice if name is not None and name not in registered.speaker_names}
+    names |= {f"spk_{number}": name for number, name in enumerate(registered.speaker_names)}
+    diarized: Sequence[tuple[float, float, str]] = result["turns"]
+    turns = tuple(SpeakerTurn(start, end, names.get(label, label)) for start, end, label in diarized)
     return Speakers(recording, turns, model=result["model"], skipped=result["skipped"])
 
 
 def _suggestions(prints: Sequence[VoicePrint]) -> dict[str, Any]:
-    unsure = [one for one in prints if one.person is not None and one.name is None]
-    rows = [(one.label, one.person or "", f"{one.similarity:.2f}") for one in unsure]
+    unsure = [voice for voice in prints if voice.person is not None and voice.name is None]
+    rows = [(voice.label, voice.person or "", f"{voice.similarity:.2f}") for voice in unsure]
     return {"suggestions": dg.MetadataValue.md(table(("speaker", "may be", "similarity"), rows))} if rows else {}
 
 
 def _metadata(value: Speakers, answer: InferenceAnswer) -> dict[str, Any]:
     seconds = _spoken((turn.start, turn.end, turn.speaker) for turn in value.turns)
-    shares = [(speaker, f"{spoken:.1f}") for speaker, spoken in sorted(seconds.items(), key=lambda one: -one[1])]
+    shares = [(speaker, f"{spoken:.1f}") for speaker, spoken in sorted(seconds.items(), key=lambda item: -item[1])]
     turns = [(clock(turn.start), f"{turn.end - turn.start:.1f}", turn.speaker) for turn in value.turns]
     return {
         "speakers": len(seconds),

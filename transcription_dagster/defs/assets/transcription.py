@@ -102,9 +102,9 @@ def options_of_run(
     if defaults["initial_prompt"] is None:
         general, own = catalogue.terms(uuid)
         defaults["initial_prompt"] = initial_prompt(general, own=own) or None
-    chosen = {name: value for name, value in config.model_dump().items() if value is not None}
-    merged: dict[str, Any] = {**defaults, **chosen}
-    if "languages" in chosen and "language" not in chosen:
+    overrides = {name: value for name, value in config.model_dump().items() if value is not None}
+    merged: dict[str, Any] = {**defaults, **overrides}
+    if "languages" in overrides and "language" not in overrides:
         merged["language"] = None
     merged["temperatures"], merged["languages"] = tuple(merged["temperatures"]), tuple(merged["languages"])
     return SpeechOptions(**merged)

@@ -218,7 +218,7 @@ def refuse(engine: Engine, recording: str, fingerprint: str, *, status: str, not
         connection.execute(statement.on_conflict_do_update(index_elements=["recording"], set_=settled))
 
 
-def answer_from_kept(engine: Engine, recording: str, fingerprint: str, digests: Mapping[str, str]) -> None:
+def answer_from_paid_replies(engine: Engine, recording: str, fingerprint: str, digests: Mapping[str, str]) -> None:
     """Record that every window of a recording was answered earlier, so that no batch is needed."""
     values = {"fingerprint": fingerprint, "asked": dict(digests), "answers": [], "answered_at": func.now()}
     settled = {**values, "batch": None, "status": None, "note": None, "run_requested": False}
@@ -267,8 +267,8 @@ def is_submitted(engine: Engine, recording: str, digests: Collection[str]) -> bo
         _request.recording == recording_id(recording), _request.batch.is_not(None), _request.answered_at.is_(None)
     )
     with transaction(engine) as connection:
-        asked = connection.execute(statement).scalar_one_or_none()
-    return set(digests) <= set((asked or {}).values())
+        submitted = connection.execute(statement).scalar_one_or_none()
+    return set(digests) <= set((submitted or {}).values())
 
 
 def answered(engine: Engine, recording: str) -> Answered | None:

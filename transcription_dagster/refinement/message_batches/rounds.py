@@ -106,7 +106,9 @@ def plan(
     """
     recording = recording_id(transcript.recording)
     prepared = prepare(transcript, terms, settings, own=own)
-    windows = {f"{each.first}_{each.stop}": prepared.request(each, settings, cache="1h") for each in prepared.windows}
+    windows = {
+        f"{window.first}_{window.stop}": prepared.request(window, settings, cache="1h") for window in prepared.windows
+    }
     if not windows:
         return assemble(prepared, Answers({}), settings, price, batch=True)
     digests = {window: request_digest(request) for window, request in windows.items()}
@@ -134,16 +136,16 @@ def submit(
     for group in _groups(plans):
         intent_id = uuid.uuid4()
         mark = intent_id.hex[:8]
-        requests = {f"{name}_{mark}": request for each in group for name, request in each.requests.items()}
-        costs = [each.dollars for each in group]
+        requests = {f"{name}_{mark}": request for planned in group for name, request in planned.requests.items()}
+        costs = [planned.dollars for planned in group]
         intended = PendingBatch(
             id=f"announced-{intent_id}",
             model=next(iter(requests.values())).model,
-            recordings={each.recording: (each.digest, len(each.asked)) for each in group},
+            recordings={planned.recording: (planned.digest, len(planned.asked)) for planned in group},
             dollars=None if None in costs else sum(cost for cost in costs if cost is not None),
             requests=len(requests),
             mark=mark,
-            asked={each.recording: each.asked for each in group},
+            asked={planned.recording: planned.asked for planned in group},
         )
         record_intent(intended)
         yield intended, replace(intended, id=sender.submit(requests))
@@ -157,11 +159,11 @@ def fingerprint(requests: Mapping[str, MessageRequest]) -> str:
 
 def results_by_recording(results: Iterable[BatchResult]) -> dict[str, list[BatchResult]]:
     """Group a batch's results by recording, skipping requests that are not this program's."""
-    found: defaultdict[str, list[BatchResult]] = defaultdict(list)
+    grouped: defaultdict[str, list[BatchResult]] = defaultdict(list)
     for result in results:
         if match := _CUSTOM_ID.match(result.custom_id):
-            found[match["recording"]].append(result)
-    return dict(found)
+            grouped[match["recording"]].append(result)
+    return dict(grouped)
 
 
 def window_of(custom_id: str) -> str:
@@ -241,13 +243,15 @@ def transcript_digest(words: Sequence[Word]) -> str:
 def _groups(plans: Iterable[Plan]) -> Iterator[list[Plan]]:
     group: list[Plan] = []
     requests = size = 0
-    for each in plans:
-        own = sum(len(part.encode()) for request in each.requests.values() for part in (*request.system, request.user))
-        if group and (requests + len(each.requests) > MAX_REQUESTS or size + own > MAX_BYTES):
+    for planned in plans:
+        own = sum(
+            len(part.encode()) for request in planned.requests.values() for part in (*request.system, request.user)
+        )
+        if group and (requests + len(planned.requests) > MAX_REQUESTS or size + own > MAX_BYTES):
             yield group
             group, requests, size = [], 0, 0
-        group.append(each)
-        requests, size = requests + len(each.requests), size + own
+        group.append(planned)
+        requests, size = requests + len(planned.requests), size + own
     if group:
         yield group
 

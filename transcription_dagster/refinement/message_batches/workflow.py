@@ -22,7 +22,7 @@ from transcription_dagster.errors import (
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.account_store import ClaudeAccount, holding
 from transcription_dagster.refinement.accounts import price_of
-from transcription_dagster.refinement.answer_store import PaidReply, kept_replies
+from transcription_dagster.refinement.answer_store import PaidReply, paid_replies
 from transcription_dagster.refinement.assembly import prepare, unrefined
 from transcription_dagster.refinement.claude import ClaudeBatches
 from transcription_dagster.refinement.message_batches import batch_store
@@ -76,7 +76,7 @@ def queue_request(engine: Engine, material: Material, settings: RefinementSettin
     elif planned.requests:
         batch_store.enqueue(engine, planned.recording, fingerprint(planned.requests))
     else:
-        batch_store.answer_from_kept(engine, planned.recording, fingerprint({}), planned.asked)
+        batch_store.answer_from_paid_replies(engine, planned.recording, fingerprint({}), planned.asked)
     return planned
 
 
@@ -119,11 +119,14 @@ def recover(engine: Engine, sender: ClaudeBatches) -> bool:
     for intended in batch_store.unconfirmed(engine):
         batch = PendingBatch.from_json(intended.state)
         candidates = _candidates(engine, sender, intended, batch.requests)
-        found = next((each.id for each in candidates if each.ended and _is_ours(sender, each.id, batch)), None)
-        if found is not None:
-            logger.warning("found the batch %s, which a process submitted before it died", found)
-            batch_store.record_submission(engine, intended.id, found, replace(batch, id=found).to_json())
-        elif intended.age >= _ARRIVES_WITHIN and all(each.ended for each in candidates):
+        batch_id = next(
+            (candidate.id for candidate in candidates if candidate.ended and _is_ours(sender, candidate.id, batch)),
+            None,
+        )
+        if batch_id is not None:
+            logger.warning("found the batch %s, which a process submitted before it died", batch_id)
+            batch_store.record_submission(engine, intended.id, batch_id, replace(batch, id=batch_id).to_json())
+        elif intended.age >= _ARRIVES_WITHIN and all(candidate.ended for candidate in candidates):
             batch_store.discard_intent(engine, intended.id)
         else:
             continue
@@ -139,9 +142,9 @@ def _candidates(
     Another installation may use the same account: only a batch's content shows whose it is.
     """
     listed = sender.recent(intended.announced_at - _CLOCKS_DIFFER)
-    alike = [each for each in listed if each.requests == requests]
-    ours = batch_store.known(engine, [each.id for each in alike])
-    return [each for each in alike if each.id not in ours]
+    alike = [batch for batch in listed if batch.requests == requests]
+    ours = batch_store.known(engine, [batch.id for batch in alike])
+    return [batch for batch in alike if batch.id not in ours]
 
 
 def _is_ours(sender: ClaudeBatches, batch_id: str, batch: PendingBatch) -> bool:
@@ -190,22 +193,22 @@ def refined_by_batch(engine: Engine, material: Material, settings: RefinementSet
     Raises `RefinementFailed` if there is no request or the answers are unusable; it can then be requested again.
     """
     transcript, general, own = material
-    found = batch_store.answered(engine, transcript.recording)
-    if found is None:
+    outcome = batch_store.answered(engine, transcript.recording)
+    if outcome is None:
         if batch_store.is_in_progress(engine, transcript.recording):
             return None
         raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
-    if found.status is not None:
+    if outcome.status is not None:
         return unrefined(
-            prepare(transcript, general, settings, own=own), RefinementStatus(found.status), found.note or ""
+            prepare(transcript, general, settings, own=own), RefinementStatus(outcome.status), outcome.note or ""
         )
-    batch = _batch_of(engine, found, material, settings)
-    results = results_from_json(found.answers or [])
-    replies = kept_replies(engine, found.asked.values())
+    batch = _batch_of(engine, outcome, material, settings)
+    results = results_from_json(outcome.answers or [])
+    replies = paid_replies(engine, outcome.asked.values())
     in_batch = {window_of(result.custom_id) for result in results}
     kept = {
         window: replies[digest]
-        for window, digest in found.asked.items()
+        for window, digest in outcome.asked.items()
         if digest in replies and window not in in_batch
     }
     try:
@@ -217,22 +220,22 @@ def refined_by_batch(engine: Engine, material: Material, settings: RefinementSet
         raise RefinementFailed(f"{error}; request_refinement asks again") from error
 
 
-def _batch_of(engine: Engine, found: Answered, material: Material, settings: RefinementSettings) -> PendingBatch:
+def _batch_of(engine: Engine, outcome: Answered, material: Material, settings: RefinementSettings) -> PendingBatch:
     """Return the batch that answered; if everything was answered earlier, a placeholder."""
-    if found.batch is None:
+    if outcome.batch is None:
         transcript, general, own = material
         words = transcript_digest(prepare(transcript, general, settings, own=own).words)
-        present = plan(transcript, general, settings, own=own)
-        if isinstance(present, Refined) or dict(present.asked) != found.asked:
+        replanned = plan(transcript, general, settings, own=own)
+        if isinstance(replanned, Refined) or dict(replanned.asked) != outcome.asked:
             batch_store.cancel(engine, transcript.recording)
             raise RefinementFailed(
                 "the transcript, its vocabulary or the settings have changed since it was answered; "
                 "request_refinement asks again"
             )
-        return PendingBatch("", settings.model, {transcript.recording: (words, len(found.asked))}, 0.0, 0, "", {})
-    state = batch_store.find(engine, found.batch)
+        return PendingBatch("", settings.model, {transcript.recording: (words, len(outcome.asked))}, 0.0, 0, "", {})
+    state = batch_store.find(engine, outcome.batch)
     if state is None:
-        raise RefinementFailed(f"nothing is known of the batch {found.batch}")
+        raise RefinementFailed(f"nothing is known of the batch {outcome.batch}")
     return PendingBatch.from_json(state)
 
 
@@ -245,7 +248,7 @@ def _planned(
     transcript, general, own = material
 
     def kept(digests: Collection[str]) -> Collection[str]:
-        return kept_replies(engine, digests)
+        return paid_replies(engine, digests)
 
     return plan(transcript, general, settings, own=own, price=price_of(settings.model), kept=kept, reserve=reserve)
 
@@ -269,7 +272,7 @@ def _plans(
         elif planned.requests:
             yield planned
         else:
-            batch_store.answer_from_kept(engine, recording, request_fingerprint, planned.asked)
+            batch_store.answer_from_paid_replies(engine, recording, request_fingerprint, planned.asked)
 
 
 def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResult]]) -> None:
@@ -292,7 +295,11 @@ def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResu
 
 def _is_unanswered(results: list[BatchResult] | None) -> bool:
     """Return whether there is no answer yet but another batch may bring one."""
-    return bool(results) and all(each.reply is None for each in results) and any(each.retryable for each in results)
+    return (
+        bool(results)
+        and all(result.reply is None for result in results)
+        and any(result.retryable for result in results)
+    )
 
 
 def _paid(
@@ -300,8 +307,8 @@ def _paid(
 ) -> Iterator[PaidReply]:
     """Yield every reply with its cost, even for recordings since requested again or forgotten."""
     price = price_of(batch.model)
-    for recording, found in results.items():
-        for result in found:
+    for recording, recording_results in results.items():
+        for result in recording_results:
             if result.reply is None:
                 continue
             dollars = price.dollars(result.reply.usage, batch=True) if price else None

@@ -218,7 +218,7 @@ class Recordings:
         """Submit a recording at a URL."""
         values: SubmitRequest = call.values
         description = Description(values.title, values.language, values.webhook)
-        return SubmittedModel(recording=self.intake.take_url(values.url, description, _submitter(call.access)))
+        return SubmittedModel(recording=self.intake.submit_url(values.url, description, _submitter(call.access)))
 
     async def upload(self, call: Call) -> SubmittedModel:
         """Submit the file in the request body, which is streamed to disk."""
@@ -237,7 +237,7 @@ class Recordings:
                 raise Refusal(422, "the body is empty: send the file as the body")
             await run_in_threadpool(file.flush)
             submitter = _submitter(call.access)
-            uuid = await run_in_threadpool(self.intake.take_file, Path(file.name), query.name, description, submitter)
+            uuid = await run_in_threadpool(self.intake.submit_file, Path(file.name), query.name, description, submitter)
         return SubmittedModel(recording=uuid)
 
 

@@ -87,7 +87,7 @@ class Lab:
         self._client._http.timeout = self.client_timeout
         state = BatchState(self.uuids, keep_going=keep_going)
         batch = BatchRun(worklist, worklist.entries, state, config, context)
-        batch.carry_out()
+        batch.run()
         return batch
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from transcription_dagster.cli.batch.input import BatchInput, checked_model, left_to_do, register_recordings
+from transcription_dagster.cli.batch.input import BatchInput, checked_model, register_recordings, unfinished_entries
 from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.errors import InvalidWorklist, UnknownModel
 from transcription_dagster.model import Term
@@ -29,9 +29,9 @@ def batch(folder: Path, *objects: dict[str, object]) -> BatchInput:
 
 def test_finished_entries_are_skipped_and_failed_ones_are_not(tmp_path: Path) -> None:
     worklist = batch(tmp_path, {"uuid": ONE, "status": "done"}, {"uuid": TWO, "status": "failed"}, {"uuid": THREE})
-    assert [entry.uuid for entry in left_to_do(worklist.worklist)] == [TWO, THREE]
-    assert [entry.uuid for entry in left_to_do(worklist.worklist, 2)] == [THREE]
-    assert left_to_do(worklist.worklist, 9) == ()
+    assert [entry.uuid for entry in unfinished_entries(worklist.worklist)] == [TWO, THREE]
+    assert [entry.uuid for entry in unfinished_entries(worklist.worklist, 2)] == [THREE]
+    assert unfinished_entries(worklist.worklist, 9) == ()
 
 
 def test_a_model_is_a_known_name_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.cli.batch import lock as lock_module
-from transcription_dagster.cli.batch.lock import alone_on
+from transcription_dagster.cli.batch.lock import worklist_lock
 from transcription_dagster.errors import InvalidWorklist, WorklistNotSaved
 
 #: Holds the lock until its input ends.
 HOLD = """
 import sys
 from pathlib import Path
-from transcription_dagster.cli.batch.lock import alone_on
-with alone_on(Path(sys.argv[1])):
+from transcription_dagster.cli.batch.lock import worklist_lock
+with worklist_lock(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -46,10 +46,10 @@ def holder(path: Path) -> subprocess.Popen[str]:
 def test_a_held_lock_is_refused_and_its_holder_is_named(path: Path) -> None:
     process = holder(path)
     said = f"another batch is working on it: process {process.pid} on "
-    with pytest.raises(InvalidWorklist, match=said), alone_on(path):
+    with pytest.raises(InvalidWorklist, match=said), worklist_lock(path):
         pass
     process.communicate()
-    with alone_on(path):
+    with worklist_lock(path):
         pass
 
 
@@ -57,18 +57,18 @@ def test_a_killed_process_releases_its_lock(path: Path) -> None:
     process = holder(path)
     process.kill()
     process.communicate()
-    with alone_on(path):
+    with worklist_lock(path):
         pass
 
 
 def test_the_lock_file_is_removed_after_use(path: Path) -> None:
-    with alone_on(path):
+    with worklist_lock(path):
         assert os.listdir(path.parent) == [".worklist.json.lock"]
     assert os.listdir(path.parent) == []
 
 
 def test_a_lock_does_not_affect_other_worklists(path: Path) -> None:
-    with alone_on(path), alone_on(path.with_name("other.json")):
+    with worklist_lock(path), worklist_lock(path.with_name("other.json")):
         pass
 
 
@@ -91,7 +91,7 @@ def test_a_live_holder_on_another_machine_is_respected(path: Path, lock: Path) -
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        with pytest.raises(InvalidWorklist, match="process 1 on elsewhere"), alone_on(path, stale_seconds=30):
+        with pytest.raises(InvalidWorklist, match="process 1 on elsewhere"), worklist_lock(path, stale_seconds=30):
             pass
     finally:
         over.set()
@@ -100,7 +100,7 @@ def test_a_live_holder_on_another_machine_is_respected(path: Path, lock: Path) -
 
 def test_a_holder_without_updates_is_dead_whatever_its_pid(path: Path, lock: Path) -> None:
     elsewhere(lock, 7)
-    with alone_on(path, stale_seconds=0.5):
+    with worklist_lock(path, stale_seconds=0.5):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
@@ -111,7 +111,7 @@ def test_without_kernel_locks_the_file_alone_decides(path: Path, lock: Path, mon
     monkeypatch.setattr(lock_module.fcntl, "flock", no_locks)
     monkeypatch.setattr(lock_module, "BEAT_SECONDS", 0.05)
     said = f"process {os.getpid()} on "
-    with alone_on(path), pytest.raises(InvalidWorklist, match=said), alone_on(path, stale_seconds=30):
+    with worklist_lock(path), pytest.raises(InvalidWorklist, match=said), worklist_lock(path, stale_seconds=30):
         pass
     assert not lock.exists()
 
@@ -119,5 +119,5 @@ def test_without_kernel_locks_the_file_alone_decides(path: Path, lock: Path, mon
 def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     worklist, said = tmp_path / "file" / "worklist.json", "its folder cannot be written: Not a directory"
-    with pytest.raises(WorklistNotSaved, match=said), alone_on(worklist):
+    with pytest.raises(WorklistNotSaved, match=said), worklist_lock(worklist):
         pass

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.cli.batch.results import KeptResults
+from transcription_dagster.cli.batch.results import DurableResults
 from transcription_dagster.errors import WorklistNotSaved
 from transcription_dagster.sources.worklists import load
 
@@ -47,8 +47,8 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def kept(path: Path, home: Path, notes: list[str] | None = None) -> KeptResults:
-    return KeptResults(load(path), home, note=([] if notes is None else notes).append)
+def kept(path: Path, home: Path, notes: list[str] | None = None) -> DurableResults:
+    return DurableResults(load(path), home, note=([] if notes is None else notes).append)
 
 
 def statuses(path: Path) -> list[str | None]:
@@ -60,7 +60,7 @@ def test_saves_take_less_than_a_hundredth_of_the_time(
 ) -> None:
     clock, worklist = Clock(save_seconds=2.7), load(path)
     clock.slow_saves(monkeypatch, worklist)
-    results = KeptResults(worklist, tmp_path, note=print, clock=lambda: clock.now)
+    results = DurableResults(worklist, tmp_path, note=print, clock=lambda: clock.now)
     for look in range(3600):
         results.record_done(UUIDS[look % 4], [], NOW)
         results.save()
