@@ -41,7 +41,6 @@ CPU_SLOTS: Final = 4
 #: Additional recordings per executor, prepared while others are decoded.
 RUNS_AHEAD: Final = 2
 
-
 #: Kinds of data that redaction can remove; the last two require AWS Comprehend or Presidio.
 REDACTED_KINDS = ("card", "iban", "email", "phone", "ssn", "digits", "name", "address")
 
@@ -331,31 +330,31 @@ class Settings(WebSettings, SourceSettings):
         return self.scratch or self.home / "scratch"
 
 
-#: The settings of a worker process, which come from its environment and the database.
-_handed_down: Settings | None = None
+#: The settings that a worker took from its environment and the database.
+_override: Settings | None = None
 
 
-def hand_down(settings: Settings) -> None:
+def override_settings(settings: Settings) -> None:
     """Make these the settings that `load_settings` returns in this process.
 
     A worker calls it once, before it imports the definitions, because its settings also come from the database.
     """
-    global _handed_down
-    _handed_down = settings
+    global _override
+    _override = settings
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Return the settings from the environment, or those of `hand_down` in a worker; `overrides` take precedence.
+    """Return the settings from the environment, or those of `override_settings`; `overrides` take precedence.
 
     Raises `InvalidSetting`, which names the variable and what is wrong with its value, but never a secret's value.
     """
-    if _handed_down is not None and not overrides:
-        return _handed_down
-    return _read(overrides) if overrides else _remembered(tuple(os.environ.items()), _state_of_env_file())
+    if _override is not None and not overrides:
+        return _override
+    return _read(overrides) if overrides else _cached_settings(tuple(os.environ.items()), _state_of_env_file())
 
 
 @lru_cache(maxsize=1)
-def _remembered(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, int, int] | None) -> Settings:
+def _cached_settings(_environment: tuple[tuple[str, str], ...], _env_file: tuple[str, int, int] | None) -> Settings:
     # Cached: a step needs the settings several times, and reading them takes as long as two of its SQL statements.
     return _read({})
 

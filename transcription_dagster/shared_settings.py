@@ -193,7 +193,7 @@ def adopt(settings: Settings, stored: StoredSettings) -> Settings:
     document = {name: value for name, value in stored.document.items() if name in SHARED}
     vocabulary = document.pop("vocabulary", None)
     if vocabulary is not None:
-        document["vocabulary"] = _written(vocabulary, settings.home)
+        document["vocabulary"] = _write_vocabulary(vocabulary, settings.home)
     try:
         shared = Settings(_env_file=None, **document)  # type: ignore[call-arg]  # pydantic-settings' own argument
     except ValueError:
@@ -231,13 +231,13 @@ def worker_settings(
             "`transcription settings push` where they are right"
         )
     own_names = () if in_stack else settings.model_fields_set
-    found = contradictions(settings, own_names, stored, has_credentials=has_credentials)
-    if found:
-        raise InvalidSetting(_refusal(found, stored))
+    differences = contradictions(settings, own_names, stored, has_credentials=has_credentials)
+    if differences:
+        raise InvalidSetting(_refusal(differences, stored))
     return adopt(settings, stored), stored
 
 
-def described(stored: StoredSettings) -> str:
+def describe(stored: StoredSettings) -> str:
     """Describe this version of the settings and its origin in one sentence."""
     return (
         f"version {stored.version} ({stored.digest[:12]}), by {stored.pushed_by} on {stored.host} "
@@ -245,9 +245,9 @@ def described(stored: StoredSettings) -> str:
     )
 
 
-def _refusal(found: Iterable[Difference], stored: StoredSettings) -> str:
-    lines = [f"this machine's settings contradict the database's, {described(stored)}:"]
-    lines += [f"  {difference}" for difference in found]
+def _refusal(differences: Iterable[Difference], stored: StoredSettings) -> str:
+    lines = [f"this machine's settings contradict the database's, {describe(stored)}:"]
+    lines += [f"  {difference}" for difference in differences]
     lines += ["take them out here, or make them everyone's with `transcription settings push`"]
     return "\n".join(lines)
 
@@ -259,20 +259,20 @@ def document_variable(name: str) -> str:
 
 def _named_files(settings: Settings) -> dict[str, Path]:
     """Return the settings whose value is the path of a model, with that path. Names of known models are not paths."""
-    found = {}
+    files = {}
     is_path = "/" in settings.model or settings.model.endswith(".pt")
     if is_path and shared_files.parse_reference(settings.model) is None:
-        found["model"] = _existing(settings.model)
+        files["model"] = _existing(settings.model)
     if Path(settings.embedder).is_absolute():
-        found["embedder"] = _existing(settings.embedder)
-    return found
+        files["embedder"] = _existing(settings.embedder)
+    return files
 
 
 def _existing(path: str) -> Path:
-    found = Path(path).expanduser().absolute()
-    if not found.exists():
-        raise UnknownModel(f"{found} does not exist")
-    return found
+    absolute = Path(path).expanduser().absolute()
+    if not absolute.exists():
+        raise UnknownModel(f"{absolute} does not exist")
+    return absolute
 
 
 def _vocabulary(path: Path) -> dict[str, str]:
@@ -280,7 +280,7 @@ def _vocabulary(path: Path) -> dict[str, str]:
     return {"name": path.name, "text": path.read_text(encoding="utf-8-sig")}
 
 
-def _written(vocabulary: Mapping[str, str], home: Path) -> str:
+def _write_vocabulary(vocabulary: Mapping[str, str], home: Path) -> str:
     """Write a vocabulary's content below the home, in a folder named by its hash."""
     text, suffix = vocabulary["text"].encode(), Path(vocabulary["name"]).suffix.lower()
     path = home / "shared" / hashlib.sha256(text).hexdigest() / f"vocabulary{suffix}"

@@ -38,7 +38,7 @@ def show(as_json: bool) -> None:
         who = {"pushed_by": stored.pushed_by, "pushed_at": stored.pushed_at.isoformat()}
         click.echo(json.dumps({**values, **who, "settings": stored.document}, indent=2, ensure_ascii=False))
         return
-    click.echo(printable(shared_settings.described(stored)))
+    click.echo(printable(shared_settings.describe(stored)))
     # The database does not preserve the order of a document.
     for name in [*shared_settings.SHARED, *sorted(set(stored.document) - set(shared_settings.SHARED))]:
         click.echo(printable(f"{shared_settings.document_variable(name)}={_value(stored.document, name)}"))
@@ -57,7 +57,7 @@ def diff() -> None:
     for difference in differences:
         click.echo(printable(str(difference)))
     if not differences:
-        click.echo(f"No difference to {printable(shared_settings.described(stored))}.")
+        click.echo(f"No difference to {printable(shared_settings.describe(stored))}.")
     sys.exit(1 if differences else 0)
 
 
@@ -78,10 +78,10 @@ def push() -> None:
 def setting_changes(before: StoredSettings | None, now: StoredSettings) -> list[str]:
     """Return a line for each setting that a push changed."""
     if before is not None and before.digest == now.digest:
-        return [f"Settings: {shared_settings.described(now)}, unchanged."]
+        return [f"Settings: {shared_settings.describe(now)}, unchanged."]
     differences = shared_settings.changed_values(now.document, before.document) if before else []
     lines = [f"  {difference.variable}: {difference.there} -> {difference.here}" for difference in differences]
-    return [f"Settings: {shared_settings.described(now)}.", *lines]
+    return [f"Settings: {shared_settings.describe(now)}.", *lines]
 
 
 def _document(local: Settings) -> dict[str, Any]:

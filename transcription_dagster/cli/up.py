@@ -100,7 +100,7 @@ def up(
 def _report_settings(settings: Settings) -> None:
     stored = shared_settings.in_force(settings, database_url(settings))
     if stored is not None:
-        click.echo(f"Settings: {printable(shared_settings.described(stored))}")
+        click.echo(f"Settings: {printable(shared_settings.describe(stored))}")
 
 
 def program_changes(before: Mapping[str, ProgramState], after: Mapping[str, ProgramState]) -> list[str]:
@@ -143,7 +143,7 @@ def _follow(stack: RunningStack, signals: StopSignals, news: SettingsPoller) -> 
             return
         new = news.poll()
         if new is not None and stack.url:
-            click.echo(f"New settings, {printable(shared_settings.described(new))}: restarting the daemon.")
+            click.echo(f"New settings, {printable(shared_settings.describe(new))}: restarting the daemon.")
             stack.restart_definitions()
         for line in program_changes(before, after):
             click.echo(f"{time.strftime('%H:%M:%S')} {line}")

@@ -13,7 +13,7 @@ from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.errors import DeviceBroken, StackError
 from transcription_dagster.quick_imports import quick_imports
 from transcription_dagster.refinement.claude import has_credentials
-from transcription_dagster.settings import Settings, hand_down, load_settings
+from transcription_dagster.settings import Settings, load_settings, override_settings
 from transcription_dagster.shared_settings import worker_settings
 from transcription_dagster.stack.programs import STACK_VARIABLE
 from transcription_dagster.urls import CleanFormatter
@@ -52,7 +52,7 @@ def run_worker(slot: str) -> None:
         from transcription_dagster.workers.run_worker import RunWorker
 
     worker = RunWorker(settings, url, slot, stored)
-    hand_down(settings.model_copy(update={"scratch": worker.pool.scratch}))
+    override_settings(settings.model_copy(update={"scratch": worker.pool.scratch}))
     worker.serve()
 
 

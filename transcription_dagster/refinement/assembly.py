@@ -208,12 +208,12 @@ def assemble(
         raise RefinementFailed(f"none of the {len(prepared.windows)} windows was answered: {failures[0].reason}")
     proposals = join_edits({window: answer.edits for window, answer in answers.answered.items()})
     language = prepared.transcript.language
-    valid = validate_edits(prepared.words, proposals, prepared.terms, settings.limits, language=language)
-    edits = compose(prepared.transcript.words, prepared.vocabulary_edits, valid.kept)
+    validated = validate_edits(prepared.words, proposals, prepared.terms, settings.limits, language=language)
+    edits = compose(prepared.transcript.words, prepared.vocabulary_edits, validated.valid)
     topics = join_places({window: answer.topics for window, answer in answers.answered.items()})
     return replace(
         _laid_out(prepared, edits, topics),
-        dropped=valid.dropped,
+        dropped=validated.dropped,
         note=_note(prepared, failures, settings, price),
         model=settings.model,
         usage=answers.usage,

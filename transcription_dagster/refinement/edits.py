@@ -42,7 +42,7 @@ class Dropped:
 class Validated:
     """The valid edits, in order and without overlap, and the rejected ones."""
 
-    kept: tuple[Edit, ...]
+    valid: tuple[Edit, ...]
     dropped: tuple[Dropped, ...]
 
 

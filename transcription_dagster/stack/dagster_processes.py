@@ -27,7 +27,7 @@ from transcription_dagster.database.connection import open_database, upgrade_dat
 from transcription_dagster.database.daemon_lock import DaemonLock, holder
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError
 from transcription_dagster.quick_imports import quick_imports
-from transcription_dagster.settings import hand_down, load_settings
+from transcription_dagster.settings import load_settings, override_settings
 from transcription_dagster.shared_settings import worker_settings
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def _adopt_settings() -> None:
     """Put the database's settings in force for this process."""
     settings = load_settings()
     adopted, _ = worker_settings(settings, settings.require_database_url(), in_stack=True, has_credentials=None)
-    hand_down(adopted)
+    override_settings(adopted)
 
 
 def _end_when_lost(lock: DaemonLock) -> None:

@@ -18,7 +18,7 @@ from transcription_dagster.database.connection import upgrade_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.pool.connection import database_errors
 from transcription_dagster.pool.storage import PatientPostgresStorage
-from transcription_dagster.settings import Settings, hand_down, load_settings
+from transcription_dagster.settings import Settings, load_settings, override_settings
 from transcription_dagster.stack.one_stack import find_daemon
 from transcription_dagster.stack.postgres import wait_until_ready
 from transcription_dagster.stack.shared_postgres import use_shared_postgres
@@ -42,7 +42,7 @@ class DevelopmentStorage(PatientPostgresStorage):
             upgrade_database(url)
             super().__init__(url, inst_data=inst_data)
         if settings.database_url is None:
-            hand_down(load_settings(database_url=url))
+            override_settings(load_settings(database_url=url))
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:

@@ -21,8 +21,8 @@ def outcome(*edits: Edit, text: str = TALK, limits: EditLimits | None = None, la
     """Return the text after the accepted edits, or the reason why the last one was rejected."""
     words = spoken(text)
     result = validate_edits(words, edits, TERMS, limits, language=language)
-    assert len(result.kept) + len(result.dropped) == len(edits)
-    return result.dropped[-1].reason if result.dropped else join_words(correct_words(words, result.kept))
+    assert len(result.valid) + len(result.dropped) == len(edits)
+    return result.dropped[-1].reason if result.dropped else join_words(correct_words(words, result.valid))
 
 
 def edit(old: str, new: str, kind: str, *, text: str = TALK, at: int | None = None) -> Edit:
@@ -180,7 +180,7 @@ def test_the_first_of_overlapping_edits_is_applied() -> None:
     second = edit("the cooper", "the copper", "mishearing")
     words = spoken(TALK)
     result = validate_edits(words, [first, second], TERMS)
-    assert [kept.old for kept in result.kept] == ["the cooper"]
+    assert [edit.old for edit in result.valid] == ["the cooper"]
     assert [dropped.reason for dropped in result.dropped] == ["overlaps another edit"]
 
 
@@ -189,7 +189,7 @@ def test_too_many_changes_are_a_rewrite_unless_from_the_vocabulary() -> None:
     edits = [Edit(index, index, "boats", "boots", "mishearing") for index in range(40)]
     edits.append(Edit(40, 41, "cooper netties", "Kubernetes", "vocabulary"))
     result = validate_edits(words, edits, TERMS)
-    assert [kept.new for kept in result.kept] == ["Kubernetes"]
+    assert [edit.new for edit in result.valid] == ["Kubernetes"]
     assert {dropped.reason for dropped in result.dropped} == {"belongs to a rewriting of 95% of the words around it"}
 
 
@@ -197,7 +197,7 @@ def test_a_rewrite_of_one_part_does_not_affect_edits_elsewhere() -> None:
     words = spoken(" ".join(["boats"] * 400))
     edits = [Edit(index, index, "boats", "boots", "mishearing") for index in [5, *range(200, 300)]]
     result = validate_edits(words, edits, TERMS)
-    assert [kept.first for kept in result.kept] == [5]
+    assert [edit.first for edit in result.valid] == [5]
 
 
 def test_a_short_recording_may_consist_of_one_misheard_word() -> None:
@@ -233,16 +233,16 @@ def test_only_valid_edits_are_kept_whatever_is_proposed(case: tuple[str, list[Ed
     text, proposals = case
     words = spoken(text)
     result = validate_edits(words, proposals, TERMS)
-    assert len(result.kept) + len(result.dropped) == len(proposals)
-    assert all(before.last < after.first for before, after in zip(result.kept, result.kept[1:], strict=False))
-    for kept in result.kept:
-        assert 0 <= kept.first <= kept.last < len(words)
-        assert kept.old == join_words(words[kept.first : kept.last + 1])
-        assert kept.new.isprintable()
-        assert kept.kind in KINDS
+    assert len(result.valid) + len(result.dropped) == len(proposals)
+    assert all(before.last < after.first for before, after in zip(result.valid, result.valid[1:], strict=False))
+    for edit in result.valid:
+        assert 0 <= edit.first <= edit.last < len(words)
+        assert edit.old == join_words(words[edit.first : edit.last + 1])
+        assert edit.new.isprintable()
+        assert edit.kind in KINDS
     limits = EditLimits()
     changed = sum(
-        edit.last - edit.first + 1 for edit in result.kept if edit.kind != "vocabulary" and changes_words(edit)
+        edit.last - edit.first + 1 for edit in result.valid if edit.kind != "vocabulary" and changes_words(edit)
     )
     assert changed <= max(limits.min_changed_words, limits.max_changed_share * len(words))
 
@@ -251,9 +251,9 @@ def test_only_valid_edits_are_kept_whatever_is_proposed(case: tuple[str, list[Ed
 @given(talks_and_proposals())
 def test_validation_is_idempotent(case: tuple[str, list[Edit]]) -> None:
     text, proposals = case
-    kept = validate_edits(spoken(text), proposals, TERMS).kept
-    again = validate_edits(spoken(text), kept, TERMS)
-    assert again.kept == kept
+    valid = validate_edits(spoken(text), proposals, TERMS).valid
+    again = validate_edits(spoken(text), valid, TERMS)
+    assert again.valid == valid
     assert again.dropped == ()
 
 
@@ -263,12 +263,12 @@ def test_no_digit_changes_without_the_vocabulary(case: tuple[str, list[Edit]]) -
     text, proposals = case
     words = spoken(text)
     result = validate_edits(words, proposals, ())
-    digits = [char for char in join_words(correct_words(words, result.kept)) if char.isdigit()]
+    digits = [char for char in join_words(correct_words(words, result.valid)) if char.isdigit()]
     assert digits == [char for char in text if char.isdigit()]
 
 
 def test_fillers_depend_on_the_language_of_the_word() -> None:
     words = [replace(word, language="de") for word in spoken("wir gehen äh heute Abend noch an den Hafen")]
     filler = Edit(2, 2, "äh", "", "disfluency")
-    assert validate_edits(words, [filler], (), language="fr").kept == (filler,)
-    assert validate_edits([replace(word, language=None) for word in words], [filler], (), language="fr").kept == ()
+    assert validate_edits(words, [filler], (), language="fr").valid == (filler,)
+    assert validate_edits([replace(word, language=None) for word in words], [filler], (), language="fr").valid == ()
