@@ -116,6 +116,9 @@ def index_runs(url: str) -> None:
 
 Storage = TypeVar("Storage", bound=type)
 
+#: The URLs of databases in which this process has found or created Dagster's tables.
+_with_tables: set[str] = set()
+
 #: Connections that a process keeps open, and for how long.
 _KEPT_CONNECTIONS = 4
 _CONNECTION_SECONDS = 3600
@@ -332,10 +335,14 @@ class PatientPostgresStorage(DagsterPostgresStorage):
         # them.
         super().__init__(postgres_url, False, inst_data, token_provider)
         self.should_autocreate_tables = should_autocreate_tables
+        # The code server opens an instance for every tick of a sensor: only the first one looks for the tables.
+        creates = should_autocreate_tables and postgres_url not in _with_tables
         options: dict[str, Any] = {"token_provider": token_provider}
-        self._run_storage = PatientRunStorage(postgres_url, should_autocreate_tables, **options)
-        self._event_log_storage = PatientEventLogStorage(postgres_url, should_autocreate_tables, **options)
-        self._schedule_storage = PatientScheduleStorage(postgres_url, should_autocreate_tables, **options)
+        self._run_storage = PatientRunStorage(postgres_url, creates, **options)
+        self._event_log_storage = PatientEventLogStorage(postgres_url, creates, **options)
+        self._schedule_storage = PatientScheduleStorage(postgres_url, creates, **options)
+        if creates:
+            _with_tables.add(postgres_url)
 
     @classmethod
     def from_config_value(

@@ -140,6 +140,17 @@ def test_connections_are_kept_from_call_to_call_and_from_instance_to_instance(
     assert processes() == before
 
 
+def test_only_the_first_instance_of_a_process_looks_for_the_tables(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError("tables were looked up")
+
+    monkeypatch.setattr("dagster_postgres.run_storage.run_storage.retry_pg_connection_fn", refuse)
+    with DagsterInstance.from_ref(instance.get_ref()) as another:
+        another.get_runs()
+
+
 def test_polls_do_not_look_up_tables_and_migrations_again(instance: DagsterInstance) -> None:
     statements: list[str] = []
 
