@@ -22,7 +22,7 @@ from transcription_dagster_tests.postgres import cloned_database, database_url, 
 from transcription_dagster_tests.s3_server import AwsServer, aws_environment, aws_server  # noqa: E402
 
 #: Groups of tests that start a stack, the longest first. Others follow in the order of their files.
-LONGEST_GROUPS = ("faults on one stack", "one stack", "demo", "stops", "one database")
+LONGEST_GROUPS = ("faults on one stack", "one stack", "stops", "one database", "up with S3", "demo")
 
 #: Fixtures for all test folders.
 __all__ = ["database_url", "engine"]

@@ -31,7 +31,6 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("stops")]
 
 #: Jobs after which a worker is recycled.
 JOBS = 3
-RUN_WORKERS = 2
 SHORT = DEMO_RECORDINGS[0]
 
 
@@ -42,43 +41,40 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def system(home: Path) -> Iterator[System]:
-    with stack(home, run_workers=RUN_WORKERS, max_jobs_per_worker=str(JOBS)) as system:
+    with stack(home, max_jobs_per_worker=str(JOBS)) as system:
         yield system
 
 
 @pytest.fixture(scope="module")
 def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Recordings in progress when the first stack received the second stop signal."""
-    return stop_with_two_at_work(system, tmp_path_factory.mktemp("left"), twice=True, seconds=360)
+    """Recordings in progress and waiting when the first stack received the second stop signal."""
+    return stop_at_work(system, tmp_path_factory.mktemp("left"), twice=True, seconds=360)
 
 
 @pytest.fixture(scope="module")
 def next_system(home: Path, left: list[str]) -> Iterator[System]:
-    """The stack started next on the same home; it executes one run at a time."""
+    """The stack started next on the same home."""
     # No executor may end by its number of jobs while the stack stops: the runs would return to the queue.
-    with stack(home, run_workers=1, max_jobs_per_worker="0") as system:
+    with stack(home, max_jobs_per_worker="0") as system:
         yield system
 
 
-def stack(home: Path, *, run_workers: int, max_jobs_per_worker: str) -> AbstractContextManager[System]:
-    return running_system(
-        home, executors=1, run_workers=run_workers, max_jobs_per_worker=max_jobs_per_worker, **NO_EMBEDDINGS
-    )
+def stack(home: Path, *, max_jobs_per_worker: str) -> AbstractContextManager[System]:
+    return running_system(home, executors=1, run_workers=1, max_jobs_per_worker=max_jobs_per_worker, **NO_EMBEDDINGS)
 
 
-def stop_with_two_at_work(system: System, folder: Path, *, twice: bool, seconds: int) -> list[str]:
-    """Stop the stack, with one or two signals, while its executor works on recordings of `seconds`.
+def stop_at_work(system: System, folder: Path, *, twice: bool, seconds: int) -> list[str]:
+    """Stop the stack, with one or two signals, while its executor works on a recording of `seconds` and another waits.
 
-    The daemon and the run workers are stopped before the executor, which must not finish its work in the meantime.
+    The daemon and the run worker are stopped before the executor, which must not finish its work in the meantime.
     """
-    recordings = system.register([long_recording(folder, seconds=seconds)] * 2)
-    system.launch(recordings)
-    wait_until(
-        lambda: any(worker.recording in recordings for worker in system.pool().alive("gpu")), 120, "an executor is busy"
-    )
+    at_work, waiting = system.register([long_recording(folder, seconds=seconds), SHORT])
+    system.launch([at_work])
+    busy_executor(system, at_work)
+    system.launch([waiting])
     system.stack.stop(abort=lambda: twice)
     assert running(system.settings) is None
-    return recordings
+    return [at_work, waiting]
 
 
 def having(system: System, uuids: Sequence[str], name: str) -> set[str]:
@@ -175,14 +171,13 @@ def test_recycling_workers_between_jobs_loses_nothing(system: System) -> None:
     def renewed(kind: Literal["gpu", "run"]) -> bool:
         return any(worker.pid not in before for worker in system.pool().alive(kind))
 
-    # However they share the runs, one run worker reaches its limit.
-    recordings = system.register([SHORT] * (RUN_WORKERS * (JOBS - 1) + 1))
+    recordings = system.register([SHORT] * JOBS)
     system.launch(recordings)
     assert {run.status for run in system.finish(recordings, 240)} == {"SUCCESS"}
     assert {tuple(attempts_at(system, recording)) for recording in recordings} == {("done",)}
     wait_until(lambda: not unfinished_jobs(system), 120, "no job is left")
     wait_until(lambda: renewed("gpu"), 120, "the executor is recycled")
-    wait_until(lambda: renewed("run"), 120, "a run worker is recycled")
+    wait_until(lambda: renewed("run"), 120, "the run worker is recycled")
     assert all(worker.jobs <= JOBS and worker.model_loads <= 1 for worker in system.pool().workers)
 
 
@@ -196,7 +191,6 @@ def test_the_next_start_completes_aborted_work(next_system: System, left: list[s
 
 
 def test_a_stopping_stack_finishes_its_work_and_starts_nothing(next_system: System, tmp_path: Path) -> None:
-    recordings = stop_with_two_at_work(next_system, tmp_path, twice=False, seconds=240)
-    transcribed = having(next_system, recordings, "transcript.json")
-    assert len(transcribed) == 1
-    assert having(next_system, recordings, "captions.vtt") == transcribed
+    at_work, waiting = stop_at_work(next_system, tmp_path, twice=False, seconds=240)
+    assert having(next_system, [at_work, waiting], "transcript.json") == {at_work}
+    assert having(next_system, [at_work, waiting], "captions.vtt") == {at_work}
