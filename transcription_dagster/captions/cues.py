@@ -249,7 +249,7 @@ def _timed_cues(sung: SungWords, stops: Sequence[int], limits: CaptionLimits, la
         lines = _cue_lines(sung, first, stop, limits)
         following = starts[number + 1] if number + 1 < len(starts) else None
         end = _end_time(starts[number], round(words[stop - 1].end * 1000), following, lines, limits)
-        end = end if last_moment is None else min(end, last_moment)
+        end = end if last_moment is None else max(min(end, last_moment), starts[number] + 1)
         speakers = _speakers(words[first:stop])
         cues.append(Cue(starts[number], end, lines, sung.edges[first], sung.edges[stop], speakers))
     return cues
@@ -268,9 +268,10 @@ def _start_times(
         starts.append(max(start, starts[-1] + 2 * limits.gap_ms) if starts else start)
     if last_moment is not None:
         latest = last_moment
+        gap = min(limits.gap_ms, max(0, last_moment // len(starts) - 1))
         for number in reversed(range(len(starts))):
             starts[number] = max(0, min(starts[number], latest - 1))
-            latest = starts[number] - limits.gap_ms
+            latest = starts[number] - gap
     return starts
 
 

@@ -203,7 +203,7 @@ def _at_note(words: Sequence[Word], index: int, mark: str, opened: Song | None, 
     following = words[index + 1] if index + 1 < len(words) else None
     if mark == "#" and ((opened and opened.mark != "#") or (not opened and (not following or _is_number(following)))):
         return opened
-    if opened and (opened.mark == "#") == (mark == "#") and index > opened.first + (opened.space == " "):
+    if opened and (opened.mark == "#") == (mark == "#") and index > opened.first + 1:
         _close_song(words, opened, index + 1, songs)
         return None
     return Song(index, index, mark, "" if following and following.glued else " ")

@@ -37,6 +37,17 @@ def said(cues: list[Cue]) -> list[str]:
 # --- what always holds
 
 
+@pytest.mark.parametrize("milliseconds", [10, 50, 200])
+def test_cues_crowded_into_a_short_recording_have_some_time_each(milliseconds: int) -> None:
+    words = [
+        Word(name * 3, 0.0, 0.0, speaker=name) for name in ("supercalifragilistic", "honorificabilitudo", "expialid")
+    ]
+    cues = make_cues(words, duration=milliseconds / 1000)
+    assert len(cues) > 1
+    assert all(0 <= cue.start_ms < cue.end_ms <= milliseconds for cue in cues)
+    assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
+
+
 @given(wild_words)
 def test_any_words_give_valid_cues(words: list[Word]) -> None:
     cues = make_cues(words)

@@ -77,6 +77,13 @@ def test_a_note_without_a_partner_makes_no_song(text: str) -> None:
     assert " ".join(line for cue in make_cues(say(text)) for line in cue.lines) == text
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_notes_without_words_between_them_make_no_song(count: int) -> None:
+    """Whisper writes music in languages without spaces as single notes."""
+    notes = [Word("♪", number * 0.5, number * 0.5 + 0.4, glued=number > 0) for number in range(count)]
+    assert shown(make_cues(notes)) == ["♪" * count]
+
+
 def test_notes_minutes_apart_enclose_no_song() -> None:
     words = say("♪ [1] Welcome back. [200] See you. [1] ♪")
     assert sum(line.count("♪") for cue in make_cues(words) for line in cue.lines) == 2
