@@ -142,9 +142,9 @@ def openings(name: str, beginning: bytes) -> Iterator[Opening]:
 
 def _beginnings(data: bytes) -> Iterator[tuple[int, str]]:
     """Yield the offsets in `data` at which a recording may begin, with its format."""
-    found = 0
+    count = 0
     position = 1
-    while found < _MOST_BEGINNINGS and (match := _ANY_SIGNATURE.search(data, position)):
+    while count < _MOST_BEGINNINGS and (match := _ANY_SIGNATURE.search(data, position)):
         kind, offset = match.lastgroup, match.start()
         position = offset + 1
         if kind == "sync":
@@ -152,7 +152,7 @@ def _beginnings(data: bytes) -> Iterator[tuple[int, str]]:
         if kind == "mov":
             offset -= _BOX_SIZE_BYTES
         if kind and offset > 0:
-            found += 1
+            count += 1
             yield offset, kind
 
 

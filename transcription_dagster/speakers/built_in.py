@@ -49,18 +49,18 @@ class BuiltInDiarizer:
     def run_networks(self, blocks: Iterable[np.ndarray], report: Report) -> NetworkResults:
         """Run the networks over a recording; the parameters are those of `Diarizer.diarize`."""
         length = _Length()
-        active, found = [np.zeros((0, FRAMES, LOCAL_SPEAKERS), bool)], list[Voice | VoiceStretch]()
+        active, embedded = [np.zeros((0, FRAMES, LOCAL_SPEAKERS), bool)], list[Voice | VoiceStretch]()
         for batch in batches(length.measured(blocks), window=WINDOW, step=STEP, size=_BATCH):
             report(batch.first * STEP / SAMPLE_RATE)
             active.append(self._segmentation.active(batch.windows))
-            found += voices(batch, active[-1], self._voices, step=STEP)
+            embedded += voices(batch, active[-1], self._voices, step=STEP)
         seconds = length.samples / SAMPLE_RATE
         report(seconds)
         return NetworkResults(
             seconds,
             np.concatenate(active),
-            tuple(one for one in found if isinstance(one, Voice)),
-            tuple(one for one in found if isinstance(one, VoiceStretch)),
+            tuple(one for one in embedded if isinstance(one, Voice)),
+            tuple(one for one in embedded if isinstance(one, VoiceStretch)),
         )
 
 

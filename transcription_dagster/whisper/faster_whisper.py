@@ -188,7 +188,7 @@ class _Answers:
     def _decode(self, encoded: ctranslate2.StorageView, request: Decode) -> Decoded:
         samples = request.temperature > 0
         tokenizer = request.tokenizer
-        [found] = self._model.generate(
+        [result] = self._model.generate(
             encoded,
             [_prompt(request)],
             beam_size=1 if samples else request.beam_size or 1,
@@ -199,22 +199,22 @@ class _Answers:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        tokens = tuple(found.sequences_ids[0])
+        tokens = tuple(result.sequences_ids[0])
         return Decoded(
             tokens,
             # CTranslate2 divides by the length without the end-of-text token, although the sum includes its
             # probability.
-            average_log_probability=found.scores[0] * len(tokens) / (len(tokens) + 1),
-            no_speech_probability=found.no_speech_prob,
+            average_log_probability=result.scores[0] * len(tokens) / (len(tokens) + 1),
+            no_speech_probability=result.no_speech_prob,
             compression_ratio=compression_ratio(tokenizer.decode(list(tokens)).strip()),
             temperature=request.temperature,
         )
 
     def _align(self, encoded: ctranslate2.StorageView, request: Align) -> list[AlignedWord]:
         tokenizer, tokens = request.tokenizer, list(request.tokens)
-        [found] = self._model.align(encoded, list(tokenizer.sot_sequence), [tokens], request.window.frames)
+        [result] = self._model.align(encoded, list(tokenizer.sot_sequence), [tokens], request.window.frames)
         starts: dict[int, int] = {}
-        for token, moment in found.alignments:
+        for token, moment in result.alignments:
             # The start of each token, and of the end of text, is the first position aligned to it.
             starts.setdefault(token, moment)
         words, word_tokens = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
@@ -225,7 +225,7 @@ class _Answers:
                 tuple(part),
                 starts[first] / TOKENS_PER_SECOND,
                 starts[stop] / TOKENS_PER_SECOND,
-                float(np.mean(found.text_token_probs[first:stop])),
+                float(np.mean(result.text_token_probs[first:stop])),
             )
             for word, part, (first, stop) in zip(words, word_tokens, pairwise(borders), strict=False)
         ]

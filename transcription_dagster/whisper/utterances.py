@@ -61,11 +61,11 @@ def middle_of(word: Word) -> float:
 
 def utterances(segments: Iterable[DecodedSegment]) -> list[Utterance]:
     """Return the segments that have words."""
-    found = []
+    spoken = []
     for segment in segments:
         words = tuple(_word(word, segment.language) for word in segment.words if word.text.strip())
         if words:
-            found.append(
+            spoken.append(
                 Utterance(
                     start=segment.start,
                     end=segment.end,
@@ -77,7 +77,7 @@ def utterances(segments: Iterable[DecodedSegment]) -> list[Utterance]:
                     temperature=segment.decoded.temperature,
                 )
             )
-    return found
+    return spoken
 
 
 def _word(word: TimedWord, language: str) -> Word:
@@ -103,11 +103,11 @@ def shifted(item: Placed, seconds: float) -> Placed:
     return replace(item, start=_sum(item.start, seconds), end=_sum(item.end, seconds))
 
 
-def numbered(found: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
+def numbered(spoken: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
     """Return the words of all utterances in one list, and the segments that refer to them by index."""
     words: list[Word] = []
     segments: list[Segment] = []
-    for utterance in found:
+    for utterance in spoken:
         first = len(words)
         words.extend(utterance.words)
         segments.append(

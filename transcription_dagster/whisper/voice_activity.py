@@ -141,10 +141,10 @@ def voice_probabilities(samples: np.ndarray) -> np.ndarray:
 
 
 def _spans(probabilities: np.ndarray, size: int) -> tuple[Span, ...]:
-    found: list[dict[str, Any]] = get_speech_timestamps_from_probs(
+    speech: list[dict[str, Any]] = get_speech_timestamps_from_probs(
         probabilities.tolist(), sampling_rate=SAMPLE_RATE, audio_length_samples=size
     )
-    return tuple(Span(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in found)
+    return tuple(Span(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in speech)
 
 
 def speech_probabilities(samples: np.ndarray) -> np.ndarray:

@@ -45,13 +45,13 @@ def text_of(transcript: Transcript) -> str:
     return join_words(transcript.words)
 
 
-def word_errors(reference: str, heard: str) -> int:
+def word_errors(reference: str, transcript: str) -> int:
     """Return the edit distance in words, ignoring case and punctuation."""
-    wanted, found = ([_plain(word) for word in text.split()] for text in (reference, heard))
-    row = list(range(len(found) + 1))
-    for number, word in enumerate(wanted, start=1):
+    expected, actual = ([_plain(word) for word in text.split()] for text in (reference, transcript))
+    row = list(range(len(actual) + 1))
+    for number, word in enumerate(expected, start=1):
         previous, row = row, [number]
-        for place, other in enumerate(found, start=1):
+        for place, other in enumerate(actual, start=1):
             row.append(min(previous[place] + 1, row[-1] + 1, previous[place - 1] + (word != other)))
     return row[-1]
 
@@ -71,7 +71,7 @@ def sounding(seconds: float, *, voice: Sequence[Span], loud: Sequence[Span] | No
     return Sound(levels, inside(voice).astype(np.float32), merged(sorted(voice), 0.0), seconds)
 
 
-def said(text: str, start: float, end: float, *, window: float = 0.0, compression: float = 1.2) -> Utterance:
+def utterance_of(text: str, start: float, end: float, *, window: float = 0.0, compression: float = 1.2) -> Utterance:
     """Return an utterance whose words share its time evenly."""
     words = text.split()
     step = (end - start) / len(words)

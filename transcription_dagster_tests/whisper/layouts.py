@@ -43,7 +43,7 @@ def write_ctranslate2(
     """Write a model as CTranslate2's converter does for Whisper."""
     folder.mkdir(exist_ok=True)
     dims, tensors = model.dims, dict(model.state_dict())
-    found: dict[str, Tensor] = {
+    variables: dict[str, Tensor] = {
         "encoder/num_heads": torch.tensor(dims.n_audio_head, dtype=torch.int16),
         "decoder/num_heads": torch.tensor(dims.n_text_head, dtype=torch.int16),
         "encoder/position_encodings/encodings": tensors["encoder.positional_embedding"],
@@ -51,21 +51,21 @@ def write_ctranslate2(
         "decoder/embeddings/weight": tensors["decoder.token_embedding.weight"],
     }
     for part, norm, layers in (("encoder", "ln_post", dims.n_audio_layer), ("decoder", "ln", dims.n_text_layer)):
-        _norm(found, f"{part}/layer_norm", tensors, f"{part}.{norm}")
+        _norm(variables, f"{part}/layer_norm", tensors, f"{part}.{norm}")
         for number in range(layers):
             theirs, ours = f"{part}/layer_{number}", f"{part}.blocks.{number}"
-            _attention(found, f"{theirs}/self_attention", tensors, f"{ours}.attn", [["query", "key", "value"]])
+            _attention(variables, f"{theirs}/self_attention", tensors, f"{ours}.attn", [["query", "key", "value"]])
             if part == "decoder":
                 crossed = [["query"], ["key", "value"]]
-                _attention(found, f"{theirs}/attention", tensors, f"{ours}.cross_attn", crossed)
-            _norm(found, f"{theirs}/ffn/layer_norm", tensors, f"{ours}.mlp_ln")
+                _attention(variables, f"{theirs}/attention", tensors, f"{ours}.cross_attn", crossed)
+            _norm(variables, f"{theirs}/ffn/layer_norm", tensors, f"{ours}.mlp_ln")
             for place, layer in enumerate((0, 2)):
-                found[f"{theirs}/ffn/linear_{place}/weight"] = tensors[f"{ours}.mlp.{layer}.weight"]
-                found[f"{theirs}/ffn/linear_{place}/bias"] = tensors[f"{ours}.mlp.{layer}.bias"]
+                variables[f"{theirs}/ffn/linear_{place}/weight"] = tensors[f"{ours}.mlp.{layer}.weight"]
+                variables[f"{theirs}/ffn/linear_{place}/bias"] = tensors[f"{ours}.mlp.{layer}.bias"]
     for number in (1, 2):
-        found[f"encoder/conv{number}/weight"] = tensors[f"encoder.conv{number}.weight"]
-        found[f"encoder/conv{number}/bias"] = tensors[f"encoder.conv{number}.bias"]
-    stored = {name: tensor if tensor.dim() == 0 else tensor.to(dtype) for name, tensor in found.items()}
+        variables[f"encoder/conv{number}/weight"] = tensors[f"encoder.conv{number}.weight"]
+        variables[f"encoder/conv{number}/bias"] = tensors[f"encoder.conv{number}.bias"]
+    stored = {name: tensor if tensor.dim() == 0 else tensor.to(dtype) for name, tensor in variables.items()}
     if quantized:
         stored = _quantized(stored)
     aliases = {"decoder/projection/weight": "decoder/embeddings/weight"}
@@ -93,29 +93,29 @@ def _string(text: str) -> bytes:
     return struct.pack("<H", len(data)) + data
 
 
-def _norm(found: dict[str, Tensor], theirs: str, tensors: dict[str, Tensor], ours: str) -> None:
-    found[f"{theirs}/gamma"], found[f"{theirs}/beta"] = tensors[f"{ours}.weight"], tensors[f"{ours}.bias"]
+def _norm(variables: dict[str, Tensor], theirs: str, tensors: dict[str, Tensor], ours: str) -> None:
+    variables[f"{theirs}/gamma"], variables[f"{theirs}/beta"] = tensors[f"{ours}.weight"], tensors[f"{ours}.bias"]
 
 
 def _attention(
-    found: dict[str, Tensor], theirs: str, tensors: dict[str, Tensor], ours: str, fused: list[list[str]]
+    variables: dict[str, Tensor], theirs: str, tensors: dict[str, Tensor], ours: str, fused: list[list[str]]
 ) -> None:
-    _norm(found, f"{theirs}/layer_norm", tensors, f"{ours}_ln")
+    _norm(variables, f"{theirs}/layer_norm", tensors, f"{ours}_ln")
     for number, names in enumerate([*fused, ["out"]]):
         weights = [tensors[f"{ours}.{name}.weight"] for name in names]
         biases = [tensors.get(f"{ours}.{name}.bias", torch.zeros(weights[0].shape[0])) for name in names]
-        found[f"{theirs}/linear_{number}/weight"] = torch.cat(weights)
-        found[f"{theirs}/linear_{number}/bias"] = torch.cat(biases)
+        variables[f"{theirs}/linear_{number}/weight"] = torch.cat(weights)
+        variables[f"{theirs}/linear_{number}/bias"] = torch.cat(biases)
 
 
 def _quantized(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return matrices as bytes with a scale per row, as `--quantization int8` does."""
-    found: dict[str, Tensor] = {}
+    variables: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         if tensor.dim() == 2 and name.endswith("/weight"):
             scale = 127 / tensor.abs().amax(dim=1)
-            found[name] = torch.round(tensor * scale[:, None]).to(torch.int8)
-            found[f"{name}_scale"] = scale
+            variables[name] = torch.round(tensor * scale[:, None]).to(torch.int8)
+            variables[f"{name}_scale"] = scale
         else:
-            found[name] = tensor
-    return found
+            variables[name] = tensor
+    return variables

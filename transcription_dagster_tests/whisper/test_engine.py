@@ -37,13 +37,13 @@ def shares():
 
 
 @pytest.fixture(scope="module")
-def heard(engine, recordings, shares):
+def repaired_transcript(engine, recordings, shares):
     """Transcribe each demo recording once with default options."""
     return cache(lambda name: transcribe(engine, recordings[name].flac, on_progress=shares[name].append))
 
 
 @pytest.fixture(scope="module")
-def trusted(engine, recordings):
+def plain_transcript(engine, recordings):
     """Transcribe a demo recording without repairs."""
     return cache(lambda name, **options: transcribe(engine, recordings[name].flac, **NO_REPAIR, **options))
 
@@ -68,9 +68,9 @@ SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
     [*((name, {}) for name in NAMES), ("late", BEAMS), ("flac", SAMPLED)],
     ids=[*NAMES, "beams", "sampled"],
 )
-def test_without_repair_words_and_times_equal_whispers(plain_model, recordings, trusted, name, options):
+def test_without_repair_words_and_times_equal_whispers(plain_model, recordings, plain_transcript, name, options):
     recording = recordings[name]
-    transcript = trusted(name, **options)
+    transcript = plain_transcript(name, **options)
     parameters = dict(options)
     if "temperatures" in parameters:
         parameters["temperature"] = parameters.pop("temperatures")
@@ -90,8 +90,8 @@ def test_without_repair_words_and_times_equal_whispers(plain_model, recordings, 
 
 
 @pytest.mark.parametrize("name", ["wav", "late", "webm"])
-def test_repair_keeps_the_words_of_a_clean_recording_and_snaps_their_times(heard, trusted, name):
-    repaired, plain = heard(name), trusted(name)
+def test_repair_keeps_the_words_of_a_clean_recording_and_snaps_their_times(repaired_transcript, plain_transcript, name):
+    repaired, plain = repaired_transcript(name), plain_transcript(name)
     assert (repaired.removed, repaired.doubtful, repaired.gaps) == ((), (), ())
     assert [(word.text, word.confidence) for word in repaired.words] == [
         (word.text, word.confidence) for word in plain.words
@@ -104,8 +104,8 @@ def test_the_same_recording_gives_the_same_words_again(engine, recordings):
     assert first == second
 
 
-def test_segments_refer_to_all_words_in_order(heard):
-    transcript = heard("ogg")
+def test_segments_refer_to_all_words_in_order(repaired_transcript):
+    transcript = repaired_transcript("ogg")
     places = [place for segment in transcript.segments for place in range(segment.first, segment.stop)]
     assert places == list(range(len(transcript.words)))
     for segment in transcript.segments:
@@ -163,8 +163,8 @@ def test_every_later_block_is_prompted_with_the_preceding_text(engine, recording
 # --- progress and stopping
 
 
-def test_progress_is_reported_at_every_window_and_ends_at_one(heard, shares):
-    heard("ogg")
+def test_progress_is_reported_at_every_window_and_ends_at_one(repaired_transcript, shares):
+    repaired_transcript("ogg")
     told = shares["ogg"]
     assert told[0] == 0
     assert told == sorted(told)

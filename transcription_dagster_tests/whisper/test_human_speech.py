@@ -32,7 +32,7 @@ _LOST_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcribed:
     """A transcript, and the recording's entry in the list."""
 
     transcript: Transcript
@@ -47,20 +47,20 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-def hear(base_engine, tmp_path_factory):
+def transcribe_file(base_engine, tmp_path_factory):
     """Transcribe a recording of the folder with the real `base` and default options."""
     folder = Path(str(_FOLDER))
     entries = {entry["file"]: entry for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}
 
-    def heard(file: str) -> Heard:
+    def transcribe_file(file: str) -> Transcribed:
         if file not in entries:
             pytest.skip(f"the folder of TRANSCRIPTION_TEST_SPEECH has no {file}")
         flac = tmp_path_factory.mktemp("people") / "audio.flac"
         normalise(folder / file, flac, max_seconds=600)
         transcript = transcribe(base_engine, flac, model="base")
-        return Heard(transcript, np.concatenate([*read_blocks(flac, 60)]), entries[file])
+        return Transcribed(transcript, np.concatenate([*read_blocks(flac, 60)]), entries[file])
 
-    return heard
+    return transcribe_file
 
 
 #: With the errors of `model.transcribe` and the same weights, which a repair must not increase.
@@ -71,16 +71,16 @@ AS_GOOD_AS_WHISPER = {
 
 
 @pytest.mark.parametrize("file", AS_GOOD_AS_WHISPER)
-def test_no_spoken_words_are_removed_or_lost(hear, file):
-    heard = hear(file)
-    assert heard.errors <= AS_GOOD_AS_WHISPER[file]
-    assert heard.transcript.removed == ()
-    assert speech_without_words(heard.transcript.words, analyse(heard.samples), _LOST_SECONDS) == ()
+def test_no_spoken_words_are_removed_or_lost(transcribe_file, file):
+    result = transcribe_file(file)
+    assert result.errors <= AS_GOOD_AS_WHISPER[file]
+    assert result.transcript.removed == ()
+    assert speech_without_words(result.transcript.words, analyse(result.samples), _LOST_SECONDS) == ()
 
 
-def test_noises_of_a_meeting_give_no_words(hear):
+def test_noises_of_a_meeting_give_no_words(transcribe_file):
     """Twenty seconds of papers and cups, and then two words."""
-    heard = hear("ami_excerpts_trn02.flac")
-    assert [word.text for word in heard.transcript.words if not 20 < word.start < 21.5] == []
-    assert 1 <= len(heard.transcript.words) <= 3
-    assert "video" in " ".join(removed.text for removed in heard.transcript.removed)
+    result = transcribe_file("ami_excerpts_trn02.flac")
+    assert [word.text for word in result.transcript.words if not 20 < word.start < 21.5] == []
+    assert 1 <= len(result.transcript.words) <= 3
+    assert "video" in " ".join(removed.text for removed in result.transcript.removed)

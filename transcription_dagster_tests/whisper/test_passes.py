@@ -45,8 +45,8 @@ def passes_over(model, **options: object) -> Passes:
     )
 
 
-def text(heard) -> str:
-    return " ".join(join_words(utterance.words) for utterance in heard)
+def text(utterances) -> str:
+    return " ".join(join_words(utterance.words) for utterance in utterances)
 
 
 @contextmanager
@@ -90,8 +90,8 @@ def test_a_programming_error_is_not_reported_as_a_device_error(model, block):
 
 
 def test_a_second_pass_stays_within_its_clips(model, block):
-    heard = passes_over(model).transcribe(
+    utterances = passes_over(model).transcribe(
         block, [Span(2.6, 4.7)], PassOptions(SpokenLanguages.fixed("en"), afresh=True)
     )
-    assert text(heard) == "This is the end of the report."
-    assert all(2.5 <= word.start <= word.end <= 4.8 for utterance in heard for word in utterance.words)
+    assert text(utterances) == "This is the end of the report."
+    assert all(2.5 <= word.start <= word.end <= 4.8 for utterance in utterances for word in utterance.words)

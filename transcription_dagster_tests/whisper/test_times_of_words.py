@@ -25,13 +25,13 @@ def test_words_and_captions_begin_and_end_with_the_voice(base_engine, voices, ti
     entries = json.loads((VOICES / "references.json").read_text(encoding="utf-8"))
     [exact] = [entry["words"] for entry in entries if entry["title"] == title]
     transcript = transcribe(base_engine, voices[title].flac, model="base")
-    heard = transcript.words
-    pairs = same_words([word.text for word in heard], [word["text"] for word in exact])
+    words = transcript.words
+    pairs = same_words([word.text for word in words], [word["text"] for word in exact])
     assert len(pairs) >= 0.95 * len(exact)
-    starts = {number: heard[place].start - exact[number]["start"] for place, number in pairs.items()}
-    ends = {number: heard[place].end - exact[number]["end"] for place, number in pairs.items()}
+    starts = {number: words[place].start - exact[number]["start"] for place, number in pairs.items()}
+    ends = {number: words[place].end - exact[number]["end"] for place, number in pairs.items()}
     pauses = [number for number, (one, other) in enumerate(pairwise(exact), 1) if other["start"] - one["end"] >= _PAUSE]
-    cues = make_cues(heard, duration=transcript.duration)
+    cues = make_cues(words, duration=transcript.duration)
     off = [cue.start_ms / 1000 - exact[pairs[cue.first]]["start"] for cue in cues if cue.first in pairs]
     assert np.median(np.abs([*starts.values()])) <= 0.1
     assert all(abs(starts[number]) <= _FRAMES for number in [0, *pauses] if number in starts)
@@ -39,11 +39,11 @@ def test_words_and_captions_begin_and_end_with_the_voice(base_engine, voices, ti
     assert np.mean(np.abs(off) <= _FRAMES) >= 0.8
 
 
-def same_words(heard: list[str], exact: list[str]) -> dict[int, int]:
+def same_words(words: list[str], exact: list[str]) -> dict[int, int]:
     """Return the exact word for each equal word in the transcript."""
     return {
         block.old_first + step: block.new_first + step
-        for block in align(heard, exact)
+        for block in align(words, exact)
         if block.same
         for step in range(block.old_stop - block.old_first)
     }

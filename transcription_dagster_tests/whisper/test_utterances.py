@@ -8,7 +8,7 @@ from transcription_dagster.model import RemovedSpeech
 from transcription_dagster.whisper.decoding.requests import Decoded
 from transcription_dagster.whisper.decoding.segments import DecodedSegment, TimedWord
 from transcription_dagster.whisper.utterances import numbered, shifted, tail_of_text, utterances
-from transcription_dagster_tests.whisper.helpers import said
+from transcription_dagster_tests.whisper.helpers import utterance_of
 
 
 def segment(*words: str, window: int = 0) -> DecodedSegment:
@@ -47,19 +47,20 @@ def test_a_word_without_a_space_before_it_is_glued(words, texts, glued):
 
 def test_a_segment_without_words_is_left_out():
     assert [
-        heard.window for heard in utterances([segment(window=0), segment(" a", window=300), segment(" ", window=500)])
+        utterance.window
+        for utterance in utterances([segment(window=0), segment(" a", window=300), segment(" ", window=500)])
     ] == [3.0]
 
 
 def test_words_are_numbered_across_utterances():
-    words, segments = numbered([said("one two", 0, 1), said("three", 2, 3)])
+    words, segments = numbered([utterance_of("one two", 0, 1), utterance_of("three", 2, 3)])
     assert [word.text for word in words] == ["one", "two", "three"]
     assert [(found.first, found.stop, found.start) for found in segments] == [(0, 2, 0), (2, 3, 2)]
     assert segments[0].compression_ratio == 1.2
 
 
 def test_shifting_by_zero_keeps_times_exactly():
-    utterance = said("one", 0.1 + 0.2, 31.740000000000002)
+    utterance = utterance_of("one", 0.1 + 0.2, 31.740000000000002)
     assert utterance.shifted(0) is utterance
     later = utterance.shifted(1200.5)
     assert (later.start, later.end, later.window) == (1200.8, 1232.24, 1200.5)
@@ -71,7 +72,7 @@ def test_removed_text_is_shifted_too():
 
 
 def test_the_tail_of_a_text_is_its_last_words():
-    heard = [said(f"word{number}", number, number + 1) for number in range(400)]
-    tail = tail_of_text(heard).split()
+    spoken = [utterance_of(f"word{number}", number, number + 1) for number in range(400)]
+    tail = tail_of_text(spoken).split()
     assert tail[-1] == "word399"
     assert len(tail) == 223

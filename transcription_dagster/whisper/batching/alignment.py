@@ -60,15 +60,15 @@ def median(x: Tensor) -> Tensor:
     reach = _MEDIAN_WIDTH // 2
     if x.is_cuda or x.shape[-1] <= reach:
         return median_filter(x, _MEDIAN_WIDTH)
-    found = torch.empty_like(x)
+    medians = torch.empty_like(x)
     padded = pad(x, (reach, reach), mode="reflect")
     for head, values in enumerate(padded):
         # One head at a time fits in the processor's cache.
         near = list(values.unfold(-1, x.shape[-1], 1).unbind(-2))
         for low, high in _COMPARISONS:
             near[low], near[high] = torch.minimum(near[low], near[high]), torch.maximum(near[low], near[high])
-        found[head] = near[reach]
-    return found
+        medians[head] = near[reach]
+    return medians
 
 
 def _words(

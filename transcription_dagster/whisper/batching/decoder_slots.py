@@ -332,6 +332,6 @@ def _spans(rows: Sequence[TextRow]) -> Iterator[tuple[slice, int, int]]:
     """Yield for each slot: its rows, its number, and the length of its texts."""
     first = 0
     for slot, texts in groupby(rows, key=lambda row: row.slot):
-        found = list(texts)
-        yield slice(first, first + len(found)), slot, found[0].position + 1
-        first += len(found)
+        texts_of_slot = list(texts)
+        yield slice(first, first + len(texts_of_slot)), slot, texts_of_slot[0].position + 1
+        first += len(texts_of_slot)

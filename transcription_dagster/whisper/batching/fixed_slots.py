@@ -66,8 +66,8 @@ class FixedSlots(DecoderSlots):
         # All slots at once: a separate operation for each would take a GPU longer.
         firsts = [(move.slot * self.beams, move.sources) for move in moves]
         targets = [first + number for first, sources in firsts for number in range(len(sources))]
-        found = [first + source for first, sources in firsts for source in sources]
-        places = torch.tensor([targets, found], device=self._keys.device)
+        origins = [first + source for first, sources in firsts for source in sources]
+        places = torch.tensor([targets, origins], device=self._keys.device)
         length = max(move.length for move in moves)
         for cache in (self._keys, self._values):
             cache[:, places[0], :, :length] = cache[:, places[1], :, :length]

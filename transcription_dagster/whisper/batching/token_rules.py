@@ -93,7 +93,7 @@ class TokenRules:
 
 def _suppressed(tokenizer: Tokenizer) -> list[int]:
     """Return the tokens that are never sampled (`DecodingOptions(suppress_tokens="-1")`)."""
-    found: set[int | None] = {
+    suppressed: set[int | None] = {
         *tokenizer.non_speech_tokens,
         tokenizer.transcribe,
         tokenizer.translate,
@@ -103,9 +103,9 @@ def _suppressed(tokenizer: Tokenizer) -> list[int]:
         tokenizer.no_speech,
         tokenizer.no_timestamps,
     }
-    return sorted(token for token in found if token is not None)
+    return sorted(token for token in suppressed if token is not None)
 
 
-def states(found: Sequence[TextState]) -> tuple[list[int], list[int]]:
+def states(rows: Sequence[TextState]) -> tuple[list[int], list[int]]:
     """Return the fields of the states as two lists, for `TokenRules.apply`."""
-    return [state.last for state in found], [state.lowest for state in found]
+    return [state.last for state in rows], [state.lowest for state in rows]

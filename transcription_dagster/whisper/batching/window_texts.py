@@ -50,7 +50,7 @@ class WindowText(Protocol):
     @property
     def complete(self) -> bool: ...
 
-    def found(self) -> tuple[list[int], float]:
+    def best(self) -> tuple[list[int], float]:
         """Return the tokens of the best text, without the end-of-text token, and their total log probability."""
         ...
 
@@ -78,7 +78,7 @@ def new_text(request: Decode, prompt: int, rules: TokenRules, limits: Limits, ra
 
 def decoded(text: WindowText, request: Decode, no_speech_probability: float) -> Decoded:
     """Return a complete text as the answer to its request."""
-    tokens, log_probability = text.found()
+    tokens, log_probability = text.best()
     return Decoded(
         tuple(tokens),
         log_probability / (len(tokens) + 1),
@@ -130,7 +130,7 @@ class SingleText:
     def complete(self) -> bool:
         return self._tokens[-1] == self._rules.eot or _is_full(self._prompt, len(self._tokens), self._limits)
 
-    def found(self) -> tuple[list[int], float]:
+    def best(self) -> tuple[list[int], float]:
         return _before(self._tokens, self._rules.eot), float(self._log_probability)
 
 
@@ -171,51 +171,51 @@ class Beams:
         ]
 
     def choose(self, ruled: Ruled, first: int, chosen: Choices) -> Sequence[int]:
-        found = self._continuations(ruled, first)
+        candidates = self._continuations(ruled, first)
         texts: list[_Beam] = []
         sources: list[int] = []
         ended: list[tuple[int, ...]] = []
-        for tokens in found.best_first():
+        for tokens in candidates.best_first():
             if tokens[-1] == self._rules.eot:
                 ended.append(tokens)
                 continue
-            source = found.sources[tokens]
+            source = candidates.sources[tokens]
             state = self._rules.after(self._texts[source].state, tokens[-1])
-            texts.append(_Beam(tokens, state, found.scores[tokens]))
+            texts.append(_Beam(tokens, state, candidates.scores[tokens]))
             sources.append(source)
             if len(texts) == self.beams:
                 break
         for tokens in ended[: self.beams - len(self._ended)]:
-            self._ended[tokens] = found.scores[tokens]
+            self._ended[tokens] = candidates.scores[tokens]
         self._texts = texts
         return sources
 
     def _continuations(self, ruled: Ruled, first: int) -> _Candidates:
         """Return for each text one continuation more than there are beams, since one of them may end the text."""
         likeliest = ruled.log_probabilities[first : first + self.beams].topk(self.beams + 1)
-        found = _Candidates()
+        candidates = _Candidates()
         values, tokens = likeliest.values.cpu().numpy(), likeliest.indices.tolist()
         for number, text in enumerate(self._texts):
             for token, log_probability in zip(tokens[number], values[number], strict=True):
                 continued = (*text.tokens, token)
-                found.scores[continued] = text.log_probability + log_probability
-                found.sources[continued] = number
-        return found
+                candidates.scores[continued] = text.log_probability + log_probability
+                candidates.sources[continued] = number
+        return candidates
 
     @property
     def complete(self) -> bool:
         return len(self._ended) >= self.beams or _is_full(self._prompt, len(self._texts[0].tokens), self._limits)
 
-    def found(self) -> tuple[list[int], float]:
+    def best(self) -> tuple[list[int], float]:
         texts = dict(self._ended)
         scores = np.array([text.log_probability for text in self._texts])
         for number in np.argsort(scores)[::-1]:
             if len(texts) >= self.beams:
                 break
             texts[(*self._texts[number].tokens, self._rules.eot)] = self._texts[number].log_probability
-        found = [(_before(tokens, self._rules.eot), float(score)) for tokens, score in texts.items()]
+        candidates = [(_before(tokens, self._rules.eot), float(score)) for tokens, score in texts.items()]
         # Every text begins with a timestamp, so none is empty.
-        return max(found, key=lambda text: text[1] / len(text[0]))
+        return max(candidates, key=lambda text: text[1] / len(text[0]))
 
 
 def _is_full(prompt: int, sampled: int, limits: Limits) -> bool:
@@ -223,5 +223,5 @@ def _is_full(prompt: int, sampled: int, limits: Limits) -> bool:
 
 
 def _before(tokens: Sequence[int], end: int) -> list[int]:
-    found = list(tokens)
-    return found[: found.index(end)] if end in found else found
+    sampled = list(tokens)
+    return sampled[: sampled.index(end)] if end in sampled else sampled

@@ -142,10 +142,10 @@ def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOption
     decoded = yield from _decode_with_fallback(window, tokenizer, options, so_far.prompt)
     if _is_silence(decoded):
         return window.stop
-    found = split_segments(decoded, window, tokenizer)
-    text = tuple(token for segment in found.segments for token in segment.tokens if token < tokenizer.eot)
+    split = split_segments(decoded, window, tokenizer)
+    text = tuple(token for segment in split.segments for token in segment.tokens if token < tokenizer.eot)
     segments = with_word_times(
-        found.segments,
+        split.segments,
         (yield Align(window, tokenizer, text)) if text else [],
         tokenizer,
         offset=window.start_seconds,
@@ -157,8 +157,8 @@ def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOption
         [cleared_if_empty(segment) for segment in segments],
         show_to_next=trusted and options.condition_on_previous_text,
     )
-    if found.closed or so_far.speech_end <= window.start_seconds:
-        return found.resume
+    if split.closed or so_far.speech_end <= window.start_seconds:
+        return split.resume
     return round(so_far.speech_end * FRAMES_PER_SECOND)
 
 

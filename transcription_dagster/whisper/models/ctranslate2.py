@@ -51,11 +51,11 @@ def _alignment_heads(config: Path) -> list[tuple[int, int]] | None:
 class _Variables:
     """A model's variables by name, dequantized."""
 
-    def __init__(self, found: Mapping[str, Tensor]) -> None:
-        self._found = found
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
 
     def __contains__(self, name: str) -> bool:
-        return name in self._found
+        return name in self._tensors
 
     def number(self, name: str) -> int:
         return int(self._plain(name).item())
@@ -69,9 +69,9 @@ class _Variables:
         return tensor.to(torch.float32) / scale.reshape(-1, *[1] * (tensor.dim() - 1))
 
     def _plain(self, name: str) -> Tensor:
-        if name not in self._found:
+        if name not in self._tensors:
             raise ValueError(f"{CTRANSLATE2_FILE} has no {name}")
-        return self._found[name]
+        return self._tensors[name]
 
 
 def _read_variables(file: BinaryIO, size: int) -> dict[str, Tensor]:
@@ -84,16 +84,16 @@ def _read_variables(file: BinaryIO, size: int) -> dict[str, Tensor]:
     if specification != "WhisperSpec":
         raise ValueError(f"{CTRANSLATE2_FILE} holds a {specification!r}, not a WhisperSpec")
     _number(file, "I")
-    found: dict[str, Tensor] = {}
+    variables: dict[str, Tensor] = {}
     for _ in range(_number(file, "I")):
         name = _string(file)
-        found[name] = _variable(file, name, size)
+        variables[name] = _variable(file, name, size)
     for _ in range(_number(file, "I")):
         alias, name = _string(file), _string(file)
-        if name not in found:
+        if name not in variables:
             raise ValueError(f"{CTRANSLATE2_FILE} calls {name}, which it does not hold, {alias} as well")
-        found[alias] = found[name]
-    return found
+        variables[alias] = variables[name]
+    return variables
 
 
 def _variable(file: BinaryIO, name: str, size: int) -> Tensor:

@@ -73,14 +73,14 @@ def network(weights: Weights) -> Whisper:
     return built
 
 
-def _check_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    if missing := sorted(expected.keys() - found.keys()):
+def _check_shapes(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor]) -> None:
+    if missing := sorted(expected.keys() - actual.keys()):
         raise ValueError(f"{len(missing)} tensors are missing, the first is {missing[0]}")
-    if unknown := sorted(found.keys() - expected.keys()):
+    if unknown := sorted(actual.keys() - expected.keys()):
         raise ValueError(f"{len(unknown)} tensors are not Whisper's, the first is {unknown[0]}")
     for name, tensor in expected.items():
-        if found[name].shape != tensor.shape:
-            raise ValueError(f"{name} has the shape {tuple(found[name].shape)}, not {tuple(tensor.shape)}")
+        if actual[name].shape != tensor.shape:
+            raise ValueError(f"{name} has the shape {tuple(actual[name].shape)}, not {tuple(tensor.shape)}")
 
 
 def _set_alignment_heads(built: Whisper, heads: Sequence[Head]) -> None:

@@ -65,31 +65,31 @@ _LONGEST_WORD = 2.0
 
 def witnesses(utterances: Sequence[Utterance], sound: Sound) -> list[frozenset[Witness]]:
     """Return, for each word of all utterances in order, the witnesses against it."""
-    found: list[frozenset[Witness]] = []
+    of_words: list[frozenset[Witness]] = []
     for utterance in utterances:
-        of_all = set()
+        of_utterance = set()
         if doubts_itself(utterance):
-            of_all.add(Witness.MODEL)
+            of_utterance.add(Witness.MODEL)
         if is_anomalous(utterance.words):
-            of_all.add(Witness.ATTENTION)
+            of_utterance.add(Witness.ATTENTION)
         for place, word in enumerate(utterance.words):
             # A dash or a note has no sound of its own: it shares the evidence of the word before it.
             spoken = any(map(str.isalnum, word.text)) or place == 0
-            found.append(frozenset(of_all | _against(word, sound)) if spoken else found[-1])
-    return found
+            of_words.append(frozenset(of_utterance | _against(word, sound)) if spoken else of_words[-1])
+    return of_words
 
 
 def _against(word: Word, sound: Sound) -> set[Witness]:
-    found = set()
+    against = set()
     more = _AROUND_UNALIGNED if word.end - word.start < _UNALIGNED else 0.0
     near, far = _AROUND_LEVEL + more, _AROUND_VOICE + more
     if sound.levels.above_noise(word.start - near, word.end + near) < _LOUDER_DB:
-        found.add(Witness.LEVEL)
+        against.add(Witness.LEVEL)
     if sound.voice_between(word.start - far, word.end + far) < _VOICELESS:
-        found.add(Witness.VOICE)
+        against.add(Witness.VOICE)
     if word.confidence < _IMPROBABLE_WORD or not 0 < word.end - word.start <= _LONGEST_WORD:
-        found.add(Witness.ATTENTION)
-    return found
+        against.add(Witness.ATTENTION)
+    return against
 
 
 def doubts_itself(utterance: Utterance) -> bool:

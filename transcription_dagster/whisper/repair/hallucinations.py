@@ -108,15 +108,15 @@ class _Run:
 def _runs(utterances: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
     """Return the runs of flagged words, each within one utterance."""
     places = [(number, word) for number, utterance in enumerate(utterances) for word in utterance.words]
-    found = []
+    marked_runs = []
     marked = (
         (flag, number, index, word) for index, ((number, word), flag) in enumerate(zip(places, flags, strict=True))
     )
     for (flag, _), group in groupby(marked, key=lambda item: item[:2]):
         if flag:
             items = list(group)
-            found.append(_Run(items[0][2], tuple(item[3] for item in items)))
-    return found
+            marked_runs.append(_Run(items[0][2], tuple(item[3] for item in items)))
+    return marked_runs
 
 
 def _removed(run: _Run, against: Evidence) -> RemovedSpeech:
@@ -159,7 +159,7 @@ def _in_long_silences(utterances: Sequence[Utterance], flags: Sequence[bool]) ->
 
     Such words belong to the same breath as the words around them, whatever the detector says.
     """
-    found = list(flags)
+    remaining = list(flags)
     first = 0
     for utterance in utterances:
         stop = first + len(utterance.words)
@@ -167,9 +167,9 @@ def _in_long_silences(utterances: Sequence[Utterance], flags: Sequence[bool]) ->
         for before, after in pairwise(clear):
             silence = utterance.words[after - first].start - utterance.words[before - first].end
             if silence < _LONG_SILENCE:
-                found[before:after] = [False] * (after - before)
+                remaining[before:after] = [False] * (after - before)
         first = stop
-    return found
+    return remaining
 
 
 def _pruned(utterances: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utterance]:
@@ -289,15 +289,15 @@ class Loop:
 def find_loops(words: Sequence[str]) -> list[Loop]:
     """Return the loops in order, without overlap; of two readings, the one with fewer words."""
     plain = [_plain(word) for word in words]
-    found: list[Loop] = []
+    accepted: list[Loop] = []
     for length in range(1, _LONGEST_PHRASE + 1):
         for start, stop in _repeating_stretches(plain, length):
             repeats = (stop - start) // length
             if repeats < _FEWEST_REPEATS or repeats * length < _FEWEST_WORDS:
                 continue
-            if all(stop <= loop.first or start >= loop.stop for loop in found):
-                found.append(Loop(start, stop, length))
-    return sorted(found, key=lambda loop: loop.first)
+            if all(stop <= loop.first or start >= loop.stop for loop in accepted):
+                accepted.append(Loop(start, stop, length))
+    return sorted(accepted, key=lambda loop: loop.first)
 
 
 def was_spoken(loop: Loop, words: Sequence[Word], speech: Sequence[Span]) -> bool:

@@ -80,15 +80,15 @@ def _with_credible(
     if not clips:
         return utterances
     again = with_settled_edges(transcribe_again(clips), sound)
-    found: list[Utterance] = []
+    recovered: list[Utterance] = []
     for span in lost:
         # A word in two lost stretches is added once, with the first of them.
-        known = set(words_of(found))
+        known = set(words_of(recovered))
         for utterance in _credible(again, utterances, span, sound):
             words = tuple(word for word in utterance.words if word not in known)
             if words:
-                found.append(with_words(utterance, words))
-    return interleaved(utterances, found)
+                recovered.append(with_words(utterance, words))
+    return interleaved(utterances, recovered)
 
 
 def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
@@ -147,7 +147,7 @@ def _credible(again: Sequence[Utterance], utterances: Sequence[Utterance], span:
         for word in utterance.words
         if word.start < place.end and word.end > place.start
     ]
-    found = []
+    credible = []
     for utterance in again:
         words = tuple(
             word
@@ -160,8 +160,8 @@ def _credible(again: Sequence[Utterance], utterances: Sequence[Utterance], span:
             continue
         voiced = sum(sound.voiced(word.start, word.end) for word in words)
         if voiced >= sum(word.end - word.start for word in words) / 2:
-            found.append(with_words(utterance, words))
-    return found
+            credible.append(with_words(utterance, words))
+    return credible
 
 
 def _is_known(word: Word, known: Sequence[Word]) -> bool:
@@ -186,11 +186,11 @@ def _are_misplaced(words: Sequence[Word], utterances: Sequence[Utterance], span:
     return repeated >= _REPEATED * len(words)
 
 
-def interleaved(utterances: Sequence[Utterance], found: Sequence[Utterance]) -> list[Utterance]:
+def interleaved(utterances: Sequence[Utterance], additions: Sequence[Utterance]) -> list[Utterance]:
     """Merge both in the order of their words, splitting utterances that others fall into."""
     parts: list[Utterance] = []
     for utterance in utterances:
-        cuts = sorted({other.start for other in found if utterance.start < other.start < utterance.end})
+        cuts = sorted({other.start for other in additions if utterance.start < other.start < utterance.end})
         rest = utterance.words
         for cut in cuts:
             before = tuple(word for word in rest if word.start < cut)
@@ -200,7 +200,7 @@ def interleaved(utterances: Sequence[Utterance], found: Sequence[Utterance]) -> 
             parts.append(utterance)
         elif rest:
             parts.append(with_words(utterance, rest))
-    return _apart(sorted([*parts, *found], key=lambda utterance: utterance.start))
+    return _apart(sorted([*parts, *additions], key=lambda utterance: utterance.start))
 
 
 def _apart(utterances: list[Utterance]) -> list[Utterance]:

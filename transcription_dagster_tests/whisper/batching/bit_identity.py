@@ -68,9 +68,9 @@ def differs_from_transcribe(model: Whisper, samples: np.ndarray, chosen: LoopOpt
     expected = whispers(model, samples, chosen)
     if not any(segment["words"] for segment in expected):
         sys.exit("a recording has no words")
-    found = alone(model, samples, chosen)
-    words = [(word.text, word.start, word.end, word.probability) for segment in found for word in segment.words]
-    return decoded(found) != as_decoded(expected) or words != [
+    actual = alone(model, samples, chosen)
+    words = [(word.text, word.start, word.end, word.probability) for segment in actual for word in segment.words]
+    return decoded(actual) != as_decoded(expected) or words != [
         tuple(word[field] for field in ("word", "start", "end", "probability"))
         for segment in expected
         for word in segment["words"]
@@ -112,16 +112,16 @@ def without_fused_attention(model: Whisper) -> Iterator[None]:
 def differ_beside_others(model: Whisper, parts: dict[str, np.ndarray]) -> list[str]:
     """Return the recordings that get other bits in fixed shapes beside others than alone."""
 
-    def found(names: Sequence[str], seed: int) -> dict[str, list[DecodedSegment]]:
+    def actual(names: Sequence[str], seed: int) -> dict[str, list[DecodedSegment]]:
         # A processor computes the rows that are left over from a multiple of eight in another way than the others.
         batch = Batch(model, 4, beams=4, fixed=True)
         loops = {name: loop_of(model, parts[name], SHARED[name]) for name in names}
         return run_together(batch, loops, order=random.Random(seed))
 
-    single = {name: found([name], 0)[name] for name in SHARED}
+    single = {name: actual([name], 0)[name] for name in SHARED}
     if not all(any(segment.words for segment in segments) for segments in single.values()):
         sys.exit("a recording has no words")
-    together = [found([*SHARED], seed) for seed in range(2)]
+    together = [actual([*SHARED], seed) for seed in range(2)]
     return [f"{name}: beside others" for name in SHARED if any(each[name] != single[name] for each in together)]
 
 

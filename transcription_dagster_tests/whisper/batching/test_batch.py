@@ -77,28 +77,28 @@ def alone(model, samples) -> tuple[Batch, dict[str, Any]]:
 @pytest.mark.parametrize(("slots", "fixed", "seed"), [(4, False, 2), (3, True, 4)])
 def test_each_recording_gets_the_result_of_transcribe(model, samples, expected, slots, fixed, seed):
     batch = Batch(model, slots, fixed=fixed)
-    found = run_together(batch, loops(model, samples), order=random.Random(seed))
+    results = run_together(batch, loops(model, samples), order=random.Random(seed))
     for name in CHOSEN:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
     assert batch.busy == 0
     assert batch.rows > batch.steps
 
 
 def test_in_one_slot_each_recording_gets_the_result_of_transcribe(alone, expected):
-    batch, found = alone
+    batch, results = alone
     for name in CHOSEN:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
     assert batch.busy == 0
 
 
 def test_the_windows_of_several_recordings_share_the_steps(model, samples, alone, expected):
     one_slot, _ = alone
     shared = Batch(model, 8)
-    found = run_together(shared, loops(model, samples))
+    results = run_together(shared, loops(model, samples))
     assert shared.windows == one_slot.windows
     assert shared.steps < one_slot.steps / 2
     for name in CHOSEN:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
 
 
 def test_alone_or_in_fixed_shapes_results_are_the_same_to_the_last_bit():
@@ -114,9 +114,9 @@ def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, 
     monkeypatch.setattr(decoding_loop, "_LEAST_LOG_PROBABILITY", 1.0)
     batch = Batch(model, 1)
     chosen = options(temperatures=(0.0, 0.2, 0.4), clips=[Span(0.0, 6.0)])
-    found = run_together(batch, {"wav": loop_of(model, samples["wav"], chosen)})
-    assert {segment.decoded.temperature for segment in found["wav"]} == {0.4}
-    assert batch.windows == len({segment.window for segment in found["wav"]})
+    results = run_together(batch, {"wav": loop_of(model, samples["wav"], chosen)})
+    assert {segment.decoded.temperature for segment in results["wav"]} == {0.4}
+    assert batch.windows == len({segment.window for segment in results["wav"]})
 
 
 def test_base_gives_several_recordings_the_words_of_each_alone(base_engine, voices):
@@ -126,10 +126,10 @@ def test_base_gives_several_recordings_the_words_of_each_alone(base_engine, voic
         "A quiet memo": options(beam_size=2, initial_prompt="A memo."),
     }
     samples = {name: voices[name].samples[: 6 * RATE] for name in chosen}
-    found = run_together(Batch(model, 2), {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
+    results = run_together(Batch(model, 2), {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
     for name in chosen:
-        assert any(segment.words for segment in found[name])
-        assert_equal(found[name], whispers(model, samples[name], chosen[name]))
+        assert any(segment.words for segment in results[name])
+        assert_equal(results[name], whispers(model, samples[name], chosen[name]))
 
 
 @pytest.mark.requires_cuda
@@ -141,9 +141,9 @@ def test_a_gpu_in_single_precision_equals_transcribe(samples, monkeypatch):
     # Random numbers depend on the device.
     chosen = {name: replace(each, temperatures=(0.0,)) for name, each in CHOSEN.items()}
     batch = Batch(model, 4, fixed=True)
-    found = run_together(batch, {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
+    results = run_together(batch, {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
     for name in chosen:
-        assert_equal(found[name], whispers(model, samples[name], chosen[name]))
+        assert_equal(results[name], whispers(model, samples[name], chosen[name]))
 
 
 # --- one that fails
@@ -163,12 +163,12 @@ def poisoned(error: Exception, after: int):
 
 def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
     batch = Batch(model, 3)
-    given = loops(model, samples, NEIGHBOURS)
-    given["bad"] = poisoned(KeyError("its own mistake"), after=2)(loop_of(model, samples["ogg"], options()))
-    found = run_together(batch, given, order=random.Random(3))
-    assert isinstance(found.pop("bad"), KeyError)
+    computations = loops(model, samples, NEIGHBOURS)
+    computations["bad"] = poisoned(KeyError("its own mistake"), after=2)(loop_of(model, samples["ogg"], options()))
+    results = run_together(batch, computations, order=random.Random(3))
+    assert isinstance(results.pop("bad"), KeyError)
     for name in NEIGHBOURS:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
     assert batch.busy == 0
 
 
@@ -176,10 +176,13 @@ def test_an_error_in_one_recording_ends_it_alone(model, samples, expected):
 def test_nan_audio_does_not_affect_other_recordings(model, samples, expected, temperature):
     batch = Batch(model, 3)
     silence = np.full(2 * RATE, np.nan, np.float32)
-    given = {"bad": loop_of(model, silence, options(temperatures=(temperature,))), **loops(model, samples, NEIGHBOURS)}
-    found = run_together(batch, given)
+    computations = {
+        "bad": loop_of(model, silence, options(temperatures=(temperature,))),
+        **loops(model, samples, NEIGHBOURS),
+    }
+    results = run_together(batch, computations)
     for name in NEIGHBOURS:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
     assert batch.busy == 0
 
 
@@ -191,47 +194,47 @@ def test_a_window_that_cannot_be_encoded_ends_only_its_recording(model, samples,
     def bad():
         yield Decode(narrow, batch.vocabulary.tokenizer("en"), (), 0.0, None)
 
-    found = run_together(batch, {"bad": bad(), **loops(model, samples, NEIGHBOURS)})
-    assert isinstance(found["bad"], RuntimeError)
+    results = run_together(batch, {"bad": bad(), **loops(model, samples, NEIGHBOURS)})
+    assert isinstance(results["bad"], RuntimeError)
     for name in NEIGHBOURS:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
     assert batch.busy == 0
 
 
-@pytest.mark.parametrize("asked", [1, 5, 30])
-def test_a_stopped_recording_leaves_at_the_same_step(model, samples, expected, asked):
+@pytest.mark.parametrize("stop_after", [1, 5, 30])
+def test_a_stopped_recording_leaves_at_the_same_step(model, samples, expected, stop_after):
     batch = Batch(model, 2)
     times: list[int] = []
 
     def should_stop() -> bool:
         times.append(batch.steps)
-        return len(times) >= asked
+        return len(times) >= stop_after
 
-    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples, NEIGHBOURS)}
-    found = run_together(batch, given, uses={"bad": DeviceUse(should_stop=should_stop)})
-    assert isinstance(found["bad"], TranscriptionAborted)
+    computations = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples, NEIGHBOURS)}
+    results = run_together(batch, computations, uses={"bad": DeviceUse(should_stop=should_stop)})
+    assert isinstance(results["bad"], TranscriptionAborted)
     # Called at each step, and not again once it returned true.
-    assert len(times) == asked
-    assert times[-1] <= asked
+    assert len(times) == stop_after
+    assert times[-1] <= stop_after
     for name in NEIGHBOURS:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
     assert batch.busy == 0
 
 
 def test_a_stopped_recording_does_not_wait_for_a_slot(model, samples):
     batch = Batch(model, 1)
-    given = {"wav": loop_of(model, samples["wav"], options()), "bad": loop_of(model, samples["ogg"], options())}
+    computations = {"wav": loop_of(model, samples["wav"], options()), "bad": loop_of(model, samples["ogg"], options())}
     left: list[bool] = []
 
     def watch(sessions: Mapping[str, Session]) -> None:
         left.append("bad" in sessions)
 
-    found = run_together(
-        batch, given, uses={"bad": DeviceUse(should_stop=lambda: batch.steps >= 3)}, at_each_step=watch
+    results = run_together(
+        batch, computations, uses={"bad": DeviceUse(should_stop=lambda: batch.steps >= 3)}, at_each_step=watch
     )
-    assert isinstance(found["bad"], TranscriptionAborted)
+    assert isinstance(results["bad"], TranscriptionAborted)
     assert left.count(True) <= 5
-    assert found["wav"]
+    assert results["wav"]
 
 
 def test_an_abandoned_recording_frees_its_slot_mid_window(model, samples, expected):
@@ -245,20 +248,20 @@ def test_an_abandoned_recording_frees_its_slot_mid_window(model, samples, expect
             given_up.append(batch.busy)
             session.answer.set_exception(RuntimeError("given up"))
 
-    given = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples, NEIGHBOURS)}
-    found = run_together(batch, given, at_each_step=give_up)
+    computations = {"bad": loop_of(model, samples["ogg"], options()), **loops(model, samples, NEIGHBOURS)}
+    results = run_together(batch, computations, at_each_step=give_up)
     assert given_up
-    assert isinstance(found["bad"], RuntimeError)
+    assert isinstance(results["bad"], RuntimeError)
     for name in NEIGHBOURS:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
 
 
 def test_the_time_limit_counts_only_work_on_the_recording(model, samples):
     batch = Batch(model, 3)
-    given = loops(model, samples, (*NEIGHBOURS, "ogg"))
-    found = run_together(batch, given, uses={"ogg": DeviceUse(0.001), "wav": DeviceUse(1000.0)})
-    assert isinstance(found["ogg"], TimeLimitExceeded)
-    assert [name for name in given if isinstance(found[name], Exception)] == ["ogg"]
+    computations = loops(model, samples, (*NEIGHBOURS, "ogg"))
+    results = run_together(batch, computations, uses={"ogg": DeviceUse(0.001), "wav": DeviceUse(1000.0)})
+    assert isinstance(results["ogg"], TimeLimitExceeded)
+    assert [name for name in computations if isinstance(results[name], Exception)] == ["ogg"]
 
 
 # --- the device that fails
@@ -285,20 +288,20 @@ def test_out_of_memory_halves_the_slots_and_loses_nothing(model, samples, expect
     batch = Batch(model, 4)
     failing = Failing(getattr(batch.slots, part), OUT_OF_MEMORY, range(3, 4))
     monkeypatch.setattr(batch.slots, part, failing)
-    found = run_together(batch, loops(model, samples, NEIGHBOURS))
+    results = run_together(batch, loops(model, samples, NEIGHBOURS))
     assert failing.count == 3
     assert batch.slots.count == 2
     for name in NEIGHBOURS:
-        assert_equal(found[name], expected[name])
+        assert_equal(results[name], expected[name])
     assert batch.busy == 0
 
 
 def test_out_of_memory_with_one_slot_fails_the_recording_in_it(model, samples, expected, monkeypatch):
     batch = Batch(model, 1)
     monkeypatch.setattr(batch.slots, "step", Failing(batch.slots.step, OUT_OF_MEMORY, range(5, 6)))
-    found = run_together(batch, loops(model, samples, NEIGHBOURS))
-    assert isinstance(found.pop("wav"), OutOfMemory)
-    for name, segments in found.items():
+    results = run_together(batch, loops(model, samples, NEIGHBOURS))
+    assert isinstance(results.pop("wav"), OutOfMemory)
+    for name, segments in results.items():
         assert_equal(segments, expected[name])
 
 
@@ -315,9 +318,9 @@ def test_slots_are_halved_until_they_fit(model, samples, expected, monkeypatch):
 
     monkeypatch.setattr(DecoderSlots, "__init__", opens)
     monkeypatch.setattr(batch.slots, "read", Failing(batch.slots.read, OUT_OF_MEMORY, range(1, 2)))
-    found = run_together(batch, {"wav": loop_of(model, samples["wav"], CHOSEN["wav"])})
+    results = run_together(batch, {"wav": loop_of(model, samples["wav"], CHOSEN["wav"])})
     assert sizes == [4, 2]
-    assert_equal(found["wav"], expected["wav"])
+    assert_equal(results["wav"], expected["wav"])
 
 
 def test_a_broken_device_ends_all_recordings(model, samples, monkeypatch):

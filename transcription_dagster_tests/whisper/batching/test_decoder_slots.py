@@ -20,9 +20,9 @@ TEXTS = [PROMPT, [50361, *range(400, 440), *PROMPT], [*PROMPT, 50363, *range(500
 @pytest.fixture(scope="module")
 def model() -> Whisper:
     torch.manual_seed(3)
-    made = Whisper(ModelDimensions(80, 1500, WIDTH, 2, 1, 51865, 448, WIDTH, 2, 3)).eval()
-    torch.nn.init.normal_(made.decoder.positional_embedding)
-    return made
+    model = Whisper(ModelDimensions(80, 1500, WIDTH, 2, 1, 51865, 448, WIDTH, 2, 3)).eval()
+    torch.nn.init.normal_(model.decoder.positional_embedding)
+    return model
 
 
 @pytest.fixture(scope="module")

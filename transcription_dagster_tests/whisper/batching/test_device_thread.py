@@ -39,11 +39,11 @@ def test_requests_of_many_threads_get_their_own_answers(batch: Batch) -> None:
         return ModelAccess(device, batch, DeviceUse()).run(languages_of(sound))
 
     alone = [languages(sound) for sound in SOUNDS]
-    assert len({max(found, key=found.__getitem__) for [found] in alone}) > 1 or alone[0] != alone[1]
+    assert len({max(likely, key=likely.__getitem__) for [likely] in alone}) > 1 or alone[0] != alone[1]
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(languages, SOUNDS))
-    for (found,), (expected,) in zip(together, alone, strict=True):
-        assert found == pytest.approx(expected, abs=1e-5)
+    for (likely,), (expected,) in zip(together, alone, strict=True):
+        assert likely == pytest.approx(expected, abs=1e-5)
     assert device.between_steps(lambda: batch.busy) == 0
 
 

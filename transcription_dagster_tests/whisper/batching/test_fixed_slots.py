@@ -128,9 +128,9 @@ def test_a_captured_step_equals_an_uncaptured_one(sounds: list[torch.Tensor]) ->
     on_gpu = [sound.to("cuda") for sound in sounds]
     recorded = filled(FixedSlots(DecoderWeights(model), 3, rules), on_gpu, [0, 1])
     plain = filled(DecoderSlots(DecoderWeights(model), 3, rules), on_gpu, [0, 1])
-    found, wanted = logits_of(recorded, 1, [0]), logits_of(plain, 1, [0])
-    assert found.isfinite().equal(wanted.isfinite())
-    assert torch.allclose(found.nan_to_num(), wanted.nan_to_num(), atol=1e-2)
+    actual, expected = logits_of(recorded, 1, [0]), logits_of(plain, 1, [0])
+    assert actual.isfinite().equal(expected.isfinite())
+    assert torch.allclose(actual.nan_to_num(), expected.nan_to_num(), atol=1e-2)
 
 
 @pytest.mark.requires_cuda

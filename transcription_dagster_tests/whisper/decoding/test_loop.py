@@ -73,18 +73,18 @@ def whispers(model: Whisper, samples: np.ndarray, chosen: LoopOptions) -> list[d
     )["segments"]
 
 
-def assert_equal(found: Sequence[DecodedSegment], expected: Sequence[dict[str, Any]]) -> None:
+def assert_equal(actual: Sequence[DecodedSegment], expected: Sequence[dict[str, Any]]) -> None:
     """Compare all fields of the segments of `model.transcribe`; probabilities may differ in their last digits."""
-    assert [(segment.window, segment.start, segment.end, segment.text, list(segment.tokens)) for segment in found] == [
+    assert [(segment.window, segment.start, segment.end, segment.text, list(segment.tokens)) for segment in actual] == [
         tuple(segment[name] for name in ("seek", "start", "end", "text", "tokens")) for segment in expected
     ]
-    assert [(segment.decoded.temperature, segment.decoded.compression_ratio) for segment in found] == [
+    assert [(segment.decoded.temperature, segment.decoded.compression_ratio) for segment in actual] == [
         (segment["temperature"], segment["compression_ratio"]) for segment in expected
     ]
-    assert [(word.text, word.start, word.end) for segment in found for word in segment.words] == [
+    assert [(word.text, word.start, word.end) for segment in actual for word in segment.words] == [
         (word["word"], word["start"], word["end"]) for segment in expected for word in segment["words"]
     ]
-    for segment, other in zip(found, expected, strict=True):
+    for segment, other in zip(actual, expected, strict=True):
         assert segment.decoded.average_log_probability == pytest.approx(other["avg_logprob"], abs=1e-4)
         assert segment.decoded.no_speech_probability == pytest.approx(other["no_speech_prob"], abs=1e-5)
         probabilities = [word["probability"] for word in other["words"]]
@@ -179,13 +179,13 @@ FIRST = TOKENIZER.timestamp_begin
 
 def scripted(chosen: LoopOptions, *texts: Sequence[int | str]) -> tuple[list[DecodedSegment], list[Decode]]:
     """Run the loop over 5 s of audio with a model that decodes these texts in turn, and then repeats the last one."""
-    asked: list[Decode] = []
+    requests: list[Decode] = []
 
     def answer(request: Decode | Align | Detect) -> object:
         if isinstance(request, Decode):
-            asked.append(request)
-            assert len(asked) < 50, "it goes round for ever"
-            parts = texts[min(len(asked), len(texts)) - 1]
+            requests.append(request)
+            assert len(requests) < 50, "decoding does not end"
+            parts = texts[min(len(requests), len(texts)) - 1]
             tokens = [
                 t for part in parts for t in (TOKENIZER.encode(part) if isinstance(part, str) else [FIRST + part])
             ]
@@ -194,25 +194,25 @@ def scripted(chosen: LoopOptions, *texts: Sequence[int | str]) -> tuple[list[Dec
         end = 0.0 if request.tokens == tuple(TOKENIZER.encode(" one")) else 0.5
         return [AlignedWord(TOKENIZER.decode([token]), (token,), 0.0, end, 1.0) for token in request.tokens]
 
-    return run_requests(transcription(FRAMES, ENGLISH, chosen), answer), asked
+    return run_requests(transcription(FRAMES, ENGLISH, chosen), answer), requests
 
 
 def test_a_window_without_progress_is_skipped_after_three_rounds():
-    segments, asked = scripted(options(), [0, " one", 0, 0], [0, " one", 0, 0], [0, " one", 0, 0], [0, " two", 50])
-    assert [request.window.start for request in asked] == [0, 0, 0, 100]
+    segments, requests = scripted(options(), [0, " one", 0, 0], [0, " one", 0, 0], [0, " one", 0, 0], [0, " two", 50])
+    assert [request.window.start for request in requests] == [0, 0, 0, 100]
     assert [segment.text for segment in segments if segment.text] == [" two"]
-    assert asked[-1].prompt == ()
+    assert requests[-1].prompt == ()
 
 
 def test_decoding_without_progress_at_the_end_terminates():
-    segments, asked = scripted(options(), [0, " one", 0, 0])
-    assert [request.window.start for request in asked] == [start for start in range(0, 500, 100) for _ in range(3)]
+    segments, requests = scripted(options(), [0, " one", 0, 0])
+    assert [request.window.start for request in requests] == [start for start in range(0, 500, 100) for _ in range(3)]
     assert segments == []
 
 
 def test_a_clip_ends_with_the_audio():
-    _, asked = scripted(options(clips=[Span(4.0, 99.0), Span(200.0, 300.0)]), [0, " one", 50])
-    assert [(request.window.start, request.window.frames) for request in asked] == [(400, 100)]
+    _, requests = scripted(options(clips=[Span(4.0, 99.0), Span(200.0, 300.0)]), [0, " one", 50])
+    assert [(request.window.start, request.window.frames) for request in requests] == [(400, 100)]
 
 
 # --- what it was compared with
@@ -250,6 +250,6 @@ FOLLOWED = {
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_the_replaced_function_is_unchanged(name):
     module, member = name.split(".")
-    found = getattr(importlib.import_module(f"whisper.{module}"), member)
-    source = inspect.getsource(getattr(found, "py_func", found))
+    function = getattr(importlib.import_module(f"whisper.{module}"), member)
+    source = inspect.getsource(getattr(function, "py_func", function))
     assert hashlib.sha256(source.encode()).hexdigest().startswith(FOLLOWED[name])

@@ -25,11 +25,11 @@ class Listener:
     def __init__(self, spoken: Mapping[Span, str], *, vague: Mapping[str, float] | None = None) -> None:
         self.spoken = spoken
         self.vague = vague
-        self.asked: list[Detect] = []
+        self.requests: list[Detect] = []
 
     def answer(self, request: Decode | Align | Detect) -> list[dict[str, float]]:
         assert isinstance(request, Detect)
-        self.asked.append(request)
+        self.requests.append(request)
         return [self._likely(request.window, part) for part in request.parts]
 
     def _likely(self, window: Window, part: tuple[int, int]) -> dict[str, float]:
@@ -71,19 +71,19 @@ def test_a_single_language_costs_one_request_per_window():
     languages = SpokenLanguages([Span(start, start + 4) for start in range(0, 65, 5)])
     for start in (0, 28, 56):
         assert told(languages, listener, start)[0] == "en"
-    assert [request.window.start for request in listener.asked] == [0, 2800, 5600]
+    assert [request.window.start for request in listener.requests] == [0, 2800, 5600]
 
 
 def test_an_unclear_stretch_is_encoded_alone_and_keeps_its_language():
     listener = Listener({Span(0, 30): "en"}, vague={"en": 0.1, "de": 0.3, "fr": 0.3, "no": 0.2, "nn": 0.1})
     assert told(SpokenLanguages([ENGLISH, GERMAN]), listener, 0) == ("en", 30)
-    assert [request.window.start for request in listener.asked] == [0, 50, 1250]
+    assert [request.window.start for request in listener.requests] == [0, 50, 1250]
 
 
 def test_a_single_stretch_in_a_window_is_detected_once():
     listener = Listener({ENGLISH: "en"}, vague={"en": 0.4, "de": 0.03, "fr": 0.3, "no": 0.2, "nn": 0.1})
     assert told(SpokenLanguages([ENGLISH], before="de"), listener, 0) == ("en", 30)
-    assert len(listener.asked) == 1
+    assert len(listener.requests) == 1
 
 
 @pytest.mark.parametrize(("seconds", "change"), [(1.2, 30), (1.8, 12.5)])
@@ -121,17 +121,17 @@ def test_a_known_language_needs_no_request():
     listener = Listener({ENGLISH: "en"})
     assert told(SpokenLanguages.fixed("cy"), listener, 0) == ("cy", 30)
     assert told(SpokenLanguages([ENGLISH], among=("cy",)), listener, 0) == ("cy", 30)
-    assert listener.asked == []
+    assert listener.requests == []
 
 
 def test_the_language_carries_over_to_the_next_block_and_second_passes():
     listener = Listener({ENGLISH: "en", GERMAN: "de"})
     languages = SpokenLanguages([ENGLISH, GERMAN], before="fr")
     assert told(languages, listener, 0) == ("en", 12.5)
-    asked = len(listener.asked)
+    requests = len(listener.requests)
     assert told(languages, listener, 14) == ("de", 44)
     assert told(languages, listener, 3) == ("en", 12.5)
-    assert len(listener.asked) == asked
+    assert len(listener.requests) == requests
 
 
 def test_music_before_the_first_word_does_not_set_the_language():

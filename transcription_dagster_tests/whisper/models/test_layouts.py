@@ -68,20 +68,20 @@ def heads(model: Whisper) -> list[list[int]]:
     return sparse.coalesce().indices().T.tolist()
 
 
-def assert_same(found: Whisper, expected: Whisper, *, rtol: float = 0, atol: float = 0) -> None:
-    assert found.dims == expected.dims
-    assert found.state_dict().keys() == expected.state_dict().keys()
+def assert_same(actual: Whisper, expected: Whisper, *, rtol: float = 0, atol: float = 0) -> None:
+    assert actual.dims == expected.dims
+    assert actual.state_dict().keys() == expected.state_dict().keys()
     for name, tensor in expected.state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], tensor, rtol=rtol, atol=atol)
+        torch.testing.assert_close(actual.state_dict()[name], tensor, rtol=rtol, atol=atol)
 
 
 # --- CTranslate2
 
 
 def test_every_tensor_of_ctranslate2_is_read(model, tmp_path):
-    found = opened(write_ctranslate2(model, tmp_path))
-    assert_same(found, model)
-    assert heads(found) == [[1, 0], [2, 3]]
+    actual = opened(write_ctranslate2(model, tmp_path))
+    assert_same(actual, model)
+    assert heads(actual) == [[1, 0], [2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_every_tensor_of_ctranslate2_is_read(model, tmp_path):
     ids=["float16", "bfloat16", "int8"],
 )
 def test_quantized_numbers_are_restored(model, tmp_path, dtype, quantized, tolerance):
-    found = opened(write_ctranslate2(model, tmp_path, dtype=dtype, quantized=quantized))
-    assert_same(found, model, rtol=tolerance, atol=tolerance)
+    actual = opened(write_ctranslate2(model, tmp_path, dtype=dtype, quantized=quantized))
+    assert_same(actual, model, rtol=tolerance, atol=tolerance)
 
 
 def test_without_a_list_whispers_default_heads_are_used(model, tmp_path):
@@ -140,13 +140,13 @@ def test_a_fine_tuned_model_gives_the_text_of_transformers(hugging_face, tmp_pat
     network, _ = hugging_face
     network.save_pretrained(tmp_path, max_shard_size=shard_size)
     assert (tmp_path / "model.safetensors").is_file() == (shard_size == "1GB")
-    found = opened(tmp_path)
-    assert (found.dims.n_text_head, found.dims.n_audio_head) == (SMALL.n_text_head, SMALL.n_audio_head)
+    actual = opened(tmp_path)
+    assert (actual.dims.n_text_head, actual.dims.n_audio_head) == (SMALL.n_text_head, SMALL.n_audio_head)
     mel = torch.randn(1, SMALL.n_mels, 3000, generator=torch.Generator().manual_seed(3))
     tokens = torch.tensor([[50258, 50259, 50359, 11, 22, 33]])
     with torch.no_grad():
         expected = network(input_features=mel, decoder_input_ids=tokens).logits
-        torch.testing.assert_close(found(mel, tokens), expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(actual(mel, tokens), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_heads_of_a_fine_tuned_model_come_from_its_generation_config(copied):

@@ -9,22 +9,22 @@ import pytest
 from transcription_dagster.model import Word
 from transcription_dagster.whisper.repair.evidence import Witness, audible_parts, is_condemned, is_suspect, witnesses
 from transcription_dagster.whisper.spans import Span
-from transcription_dagster_tests.whisper.helpers import said, sounding
+from transcription_dagster_tests.whisper.helpers import sounding, utterance_of
 
 VOICE = sounding(60, voice=[Span(10, 20)], loud=[Span(10, 30)])
 
 
 def against(word: Word, **of_the_window: float) -> set[Witness]:
-    utterance = replace(said("word", 0, 1), words=(word,), **of_the_window)
-    (found,) = witnesses([utterance], VOICE)
-    return set(found)
+    utterance = replace(utterance_of("word", 0, 1), words=(word,), **of_the_window)
+    (witnesses_of_word,) = witnesses([utterance], VOICE)
+    return set(witnesses_of_word)
 
 
 @pytest.mark.parametrize(
-    ("word", "found"),
+    ("word", "expected"),
     [
-        (Word("said", 12, 12.4), set()),
-        (Word("said", 20.3, 20.7), set()),
+        (Word("utterance_of", 12, 12.4), set()),
+        (Word("utterance_of", 20.3, 20.7), set()),
         (Word("music", 25, 25.4), {Witness.VOICE}),
         (Word("nothing", 45, 45.4), {Witness.VOICE, Witness.LEVEL}),
         (Word("mumbled", 12, 12.4, 0.1), {Witness.ATTENTION}),
@@ -35,8 +35,8 @@ def against(word: Word, **of_the_window: float) -> set[Witness]:
     ],
     ids=lambda value: value.text if isinstance(value, Word) else "",
 )
-def test_audio_and_attention_are_witnesses_of_each_word(word, found):
-    assert against(word) == found
+def test_audio_and_attention_are_witnesses_of_each_word(word, expected):
+    assert against(word) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_audio_and_attention_are_witnesses_of_each_word(word, found):
     ids=["silence", "improbable", "repetitive"],
 )
 def test_the_model_is_a_witness_of_its_window(window):
-    assert against(Word("said", 12, 12.4), **window) == {Witness.MODEL}
+    assert against(Word("utterance_of", 12, 12.4), **window) == {Witness.MODEL}
 
 
 def test_punctuation_shares_the_evidence_of_the_word_before_it():
-    utterance = replace(said("a b", 0, 1), words=(Word("nothing", 45, 45.4), Word("-", 15, 15.4)))
+    utterance = replace(utterance_of("a b", 0, 1), words=(Word("nothing", 45, 45.4), Word("-", 15, 15.4)))
     first, second = witnesses([utterance], VOICE)
     assert first == second
 
@@ -86,8 +86,8 @@ def test_a_removal_needs_two_witnesses_with_one_acoustic_or_three(speaking, susp
     ids=["all of it", "short pauses", "nothing", "late", "early", "both ends"],
 )
 def test_long_stretches_without_signal_are_not_transcribed(loud, parts):
-    found = audible_parts(sounding(60, voice=[], loud=loud))
-    assert [(part.start, part.end) for part in found] == [
+    parts = audible_parts(sounding(60, voice=[], loud=loud))
+    assert [(part.start, part.end) for part in parts] == [
         (pytest.approx(part.start, abs=0.07), pytest.approx(part.end, abs=0.07)) for part in parts
     ]
 

@@ -22,13 +22,13 @@ from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.whisper import helpers
-from transcription_dagster_tests.whisper.helpers import said, sound, sounding, text_of
+from transcription_dagster_tests.whisper.helpers import sound, sounding, text_of, utterance_of
 
 #: Few temperatures, because music is decoded again at each one: none of its text looks right.
 transcribe = partial(helpers.transcribe, temperatures=(0.0, 0.4))
 
 
-class Ear:
+class SecondPass:
     """A fake second pass: returns given words and records the spans."""
 
     def __init__(self, *utterances: Utterance) -> None:
@@ -50,60 +50,64 @@ def unsure(utterance: Utterance) -> Utterance:
     return replace(utterance, no_speech_probability=0.9)
 
 
-GREETING = said("good evening", 0.5, 1.5)
-INVENTED = said("thanks for watching", 10, 13)
+GREETING = utterance_of("good evening", 0.5, 1.5)
+HALLUCINATION = utterance_of("thanks for watching", 10, 13)
 #: There is speech at the start; music, noise or silence for the rest.
 MUSIC = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0, 20)])
 NOISE = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0.4, 1.6)])
 
 
 def test_a_recording_without_evidence_is_not_changed():
-    heard = [GREETING, said("and welcome", 3.2, 4)]
-    ear = Ear()
-    judged = without_hallucinations(heard, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), ear)
-    assert judged.kept is heard
-    assert (judged.removed, judged.doubtful, ear.clips) == ([], [], None)
+    utterances = [GREETING, utterance_of("and welcome", 3.2, 4)]
+    second_pass = SecondPass()
+    judged = without_hallucinations(utterances, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), second_pass)
+    assert judged.kept is utterances
+    assert (judged.removed, judged.doubtful, second_pass.clips) == ([], [], None)
 
 
 def test_a_word_denied_by_two_witnesses_is_removed_and_documented():
-    ear = Ear()
-    judged = without_hallucinations([GREETING, INVENTED], NOISE, ear)
+    second_pass = SecondPass()
+    judged = without_hallucinations([GREETING, HALLUCINATION], NOISE, second_pass)
     assert texts(judged.kept) == ["good evening"]
     (removed,) = judged.removed
     assert (removed.start, removed.end, removed.text, removed.reason) == (10, 13, "thanks for watching", NO_SPEECH_HERE)
     assert removed.witnesses == ("level", "voice")
-    assert ear.clips is None
+    assert second_pass.clips is None
 
 
 def test_voice_activity_alone_only_triggers_a_second_pass():
-    ear = Ear(INVENTED)
-    judged = without_hallucinations([GREETING, INVENTED], MUSIC, ear)
+    second_pass = SecondPass(HALLUCINATION)
+    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, second_pass)
     assert texts(judged.kept) == ["good evening", "thanks for watching"]
     assert judged.removed == []
     assert [(item.text, item.witnesses) for item in judged.doubtful] == [("thanks for watching", ("voice",))]
-    assert (ear.clips, ear.persistently) == ([Span(9, 14)], False)
+    assert (second_pass.clips, second_pass.persistently) == ([Span(9, 14)], False)
 
 
 @pytest.mark.parametrize(
     ("again", "witness"),
-    [([], "model"), ([said("la la la", 10, 13)], "hearing"), ([said("thanks for watching", 13.5, 16)], "hearing")],
+    [
+        ([], "model"),
+        ([utterance_of("la la la", 10, 13)], "hearing"),
+        ([utterance_of("thanks for watching", 13.5, 16)], "hearing"),
+    ],
     ids=["nothing", "something else", "elsewhere"],
 )
 def test_words_that_a_second_pass_does_not_repeat_in_place_are_removed(again, witness):
-    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(*again))
+    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(*again))
     assert texts(judged.kept) == ["good evening"]
     assert [item.witnesses for item in judged.removed] == [(witness, "voice")]
 
 
 def test_words_that_a_second_pass_repeats_are_kept_word_by_word():
-    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(said("thanks for it", 10, 13)))
+    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(utterance_of("thanks for it", 10, 13)))
     assert texts(judged.kept) == ["good evening", "thanks for"]
     assert [item.text for item in judged.removed] == ["watching"]
 
 
 def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
-    improbable = replace(said("la la la", 10, 13), average_log_probability=-1.5)
-    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(improbable))
+    improbable = replace(utterance_of("la la la", 10, 13), average_log_probability=-1.5)
+    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(improbable))
     assert texts(judged.kept) == ["good evening", "thanks for watching"]
 
 
@@ -117,13 +121,13 @@ def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
     ],
 )
 def test_a_second_pass_that_rates_the_place_as_silence_must_repeat_half_of_it(again, kept):
-    judged = without_hallucinations([GREETING, INVENTED], MUSIC, Ear(unsure(said(again, 10, 13))))
+    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(unsure(utterance_of(again, 10, 13))))
     assert texts(judged.kept) == ["good evening", *filter(None, [kept])]
     assert all(item.witnesses == ("model", "voice") for item in judged.removed)
 
 
 def test_a_model_that_doubts_itself_is_the_second_witness():
-    judged = without_hallucinations([GREETING, unsure(INVENTED)], MUSIC, Ear())
+    judged = without_hallucinations([GREETING, unsure(HALLUCINATION)], MUSIC, SecondPass())
     assert [item.witnesses for item in judged.removed] == [("model", "voice")]
 
 
@@ -133,57 +137,57 @@ def mumbled(utterance: Utterance) -> Utterance:
     return replace(utterance, average_log_probability=-3.0, words=words)
 
 
-@pytest.mark.parametrize("again", [[], [mumbled(said("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
+@pytest.mark.parametrize("again", [[], [mumbled(utterance_of("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
 def test_a_mumbled_word_stays_unless_a_second_pass_contradicts_it(again):
-    heard = [mumbled(GREETING)]
-    judged = without_hallucinations(heard, MUSIC, Ear(*again))
-    assert judged.kept == heard
+    utterances = [mumbled(GREETING)]
+    judged = without_hallucinations(utterances, MUSIC, SecondPass(*again))
+    assert judged.kept == utterances
     assert judged.removed == []
     assert [item.text for item in judged.doubtful] == ["good evening"]
 
 
 def test_a_sentence_added_to_the_last_breath_is_removed_if_a_second_pass_omits_it():
-    added = mumbled(said("turning upside down and repeating itself", 1.4, 1.6))
-    judged = without_hallucinations([GREETING, added], MUSIC, Ear(GREETING))
+    added = mumbled(utterance_of("turning upside down and repeating itself", 1.4, 1.6))
+    judged = without_hallucinations([GREETING, added], MUSIC, SecondPass(GREETING))
     assert judged.kept == [GREETING]
     (removed,) = judged.removed
     assert (removed.reason, removed.witnesses) == (NOT_REPEATED, ("attention", "hearing", "model"))
 
 
 def test_a_half_hallucinated_utterance_keeps_its_other_half():
-    half = said("good evening made up here", 0.5, 12)
-    judged = without_hallucinations([half], NOISE, Ear())
+    half = utterance_of("good evening made up here", 0.5, 12)
+    judged = without_hallucinations([half], NOISE, SecondPass())
     assert texts(judged.kept) == ["good"]
     assert (judged.kept[0].start, judged.kept[0].end) == (half.start, half.words[0].end)
 
 
 def test_a_word_in_a_pause_between_kept_words_is_kept():
-    heard = said("one two three four five", 0, 4)
-    ear = Ear()
-    judged = without_hallucinations([heard], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), ear)
-    assert judged.kept == [heard]
-    assert (judged.doubtful, ear.clips) == ([], None)
+    utterance = utterance_of("one two three four five", 0, 4)
+    second_pass = SecondPass()
+    judged = without_hallucinations([utterance], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), second_pass)
+    assert judged.kept == [utterance]
+    assert (judged.doubtful, second_pass.clips) == ([], None)
 
 
 def test_a_block_without_words():
-    judged = without_hallucinations([], MUSIC, Ear())
+    judged = without_hallucinations([], MUSIC, SecondPass())
     assert (judged.kept, judged.removed, judged.doubtful) == ([], [], [])
 
 
 # --- loops
 
-LOOP = said("thank you for listening " * 5, 0.5, 12)
+LOOP = utterance_of("thank you for listening " * 5, 0.5, 12)
 TALK = sounding(12, voice=[Span(0.4, 12)])
 
 
 def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
-    ear = Ear(said("the bus leaves at nine", 0.5, 12))
-    judged = without_hallucinations([LOOP], TALK, ear)
+    second_pass = SecondPass(utterance_of("the bus leaves at nine", 0.5, 12))
+    judged = without_hallucinations([LOOP], TALK, second_pass)
     assert texts(judged.kept) == ["the bus leaves at nine"]
     (removed,) = judged.removed
     assert (removed.text, removed.reason) == (("thank you for listening " * 5).strip(), LOOPS)
     assert removed.instead == "the bus leaves at nine"
-    assert ear.persistently
+    assert second_pass.persistently
 
 
 @pytest.mark.parametrize(
@@ -191,46 +195,48 @@ def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
     [
         [LOOP],
         [],
-        [unsure(said("the bus leaves at nine", 0.5, 12))],
-        [replace(said("the bus leaves at nine", 0.5, 12), temperature=0.8)],
+        [unsure(utterance_of("the bus leaves at nine", 0.5, 12))],
+        [replace(utterance_of("the bus leaves at nine", 0.5, 12), temperature=0.8)],
     ],
     ids=["the same", "nothing", "unsure", "guessed"],
 )
 def test_the_first_pass_is_kept_unless_the_second_is_better(again):
-    judged = without_hallucinations([LOOP], TALK, Ear(*again))
+    judged = without_hallucinations([LOOP], TALK, SecondPass(*again))
     assert judged.kept == [LOOP]
     assert judged.removed == []
 
 
 def test_counting_aloud_is_not_transcribed_again():
     spans = [Span(second, second + 0.6) for second in range(18)]
-    counted = [said(word, span.start, span.end) for word, span in zip(("one", "two", "three") * 6, spans, strict=True)]
-    ear = Ear()
-    assert without_hallucinations(counted, sounding(18, voice=spans), ear).kept is counted
-    assert ear.clips is None
+    counted = [
+        utterance_of(word, span.start, span.end) for word, span in zip(("one", "two", "three") * 6, spans, strict=True)
+    ]
+    second_pass = SecondPass()
+    assert without_hallucinations(counted, sounding(18, voice=spans), second_pass).kept is counted
+    assert second_pass.clips is None
 
 
 def test_a_loop_of_several_repetitions_per_breath_is_transcribed_again():
     spans = [Span(second, second + 0.6) for second in range(18)]
-    ear = Ear(said("one two three four five six", 0, 2))
-    judged = without_hallucinations([said("one two three " * 6, 0, 2)], sounding(18, voice=spans), ear)
+    second_pass = SecondPass(utterance_of("one two three four five six", 0, 2))
+    judged = without_hallucinations([utterance_of("one two three " * 6, 0, 2)], sounding(18, voice=spans), second_pass)
     assert texts(judged.kept) == ["one two three four five six"]
-    assert ear.clips == [Span(0, 2)]
+    assert second_pass.clips == [Span(0, 2)]
 
 
 def test_a_text_that_compresses_like_a_loop_is_transcribed_again():
-    ear = Ear(said("something sensible", 0, 3))
+    second_pass = SecondPass(utterance_of("something sensible", 0, 3))
     judged = without_hallucinations(
-        [said("la lala la lala", 0, 3, compression=2.6)], sounding(3, voice=[Span(0, 3)]), ear
+        [utterance_of("la lala la lala", 0, 3, compression=2.6)], sounding(3, voice=[Span(0, 3)]), second_pass
     )
     assert texts(judged.kept) == ["something sensible"]
     assert [item.text for item in judged.removed] == ["la lala la lala"]
 
 
 def test_words_next_to_a_loop_are_kept():
-    before, after = said("good evening", 0, 0.4), said("and welcome", 12.5, 14)
-    ear = Ear(before, said("the bus leaves at nine", 0.5, 12), after)
-    judged = without_hallucinations([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), ear)
+    before, after = utterance_of("good evening", 0, 0.4), utterance_of("and welcome", 12.5, 14)
+    second_pass = SecondPass(before, utterance_of("the bus leaves at nine", 0.5, 12), after)
+    judged = without_hallucinations([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), second_pass)
     assert texts(judged.kept) == ["good evening", "the bus leaves at nine", "and welcome"]
 
 
@@ -241,14 +247,14 @@ spans = st.lists(st.floats(0, 50), max_size=6).map(sorted).map(lambda starts: [S
 
 @given(starts=st.lists(st.floats(0, 50), max_size=8).map(sorted), voice=spans, loud=spans, again=spans)
 def test_a_removal_needs_two_witnesses_and_is_always_listed(starts, voice, loud, again):
-    heard = [said(f"w{number}", start, start + 0.3) for number, start in enumerate(starts)]
+    utterances = [utterance_of(f"w{number}", start, start + 0.3) for number, start in enumerate(starts)]
     about = sounding(60, voice=voice, loud=loud)
-    second = [said(f"w{number}", span.start, span.end) for number, span in enumerate(again)]
-    judged = without_hallucinations(heard, about, Ear(*second))
-    assert sorted([*texts(judged.kept), *(item.text for item in judged.removed)]) == sorted(texts(heard))
+    second = [utterance_of(f"w{number}", span.start, span.end) for number, span in enumerate(again)]
+    judged = without_hallucinations(utterances, about, SecondPass(*second))
+    assert sorted([*texts(judged.kept), *(item.text for item in judged.removed)]) == sorted(texts(utterances))
     assert [utterance.start for utterance in judged.kept] == sorted(utterance.start for utterance in judged.kept)
     assert all(len(item.witnesses) >= 2 for item in judged.removed)
-    evidence = zip(texts(heard), witnesses(heard, about), strict=True)
+    evidence = zip(texts(utterances), witnesses(utterances, about), strict=True)
     assert {text for text, each in evidence if is_condemned(each)} <= {item.text for item in judged.removed}
     kept = set(texts(judged.kept))
     assert {item.text for item in judged.doubtful} <= kept
