@@ -67,7 +67,7 @@ class HashingReader:
         return has_audio_beyond_header(self._file, os.fstat(self._file.fileno()).st_size)
 
     @contextmanager
-    def again(self) -> Iterator[BinaryIO]:
+    def reopened(self) -> Iterator[BinaryIO]:
         """Open the file a second time, to read it in parallel."""
         with open(self._file.name, "rb") as file:
             yield file
@@ -95,8 +95,8 @@ class HashingReader:
         return self._sha256.hexdigest(), self._hashed
 
 
-class _From:
-    """A view of a file from an offset on."""
+class _OffsetReader:
+    """A file without the bytes before an offset."""
 
     def __init__(self, file: Readable, offset: int) -> None:
         self._file = file
@@ -134,7 +134,7 @@ def open_container(reader: Readable, opening: Opening) -> Iterator[InputContaine
         with media_errors("is not audio or video that can be read"):
             container = av.open(
                 # PyAV's type demands two more attributes, but FFmpeg only uses read and seek.
-                _From(reader, opening.offset) if opening.offset else reader,
+                _OffsetReader(reader, opening.offset) if opening.offset else reader,
                 mode="r",
                 format=opening.format,
                 options=opening.demuxer_options,
@@ -279,13 +279,13 @@ def track_choices(container: InputContainer, language: str | None) -> Sequence[T
     """
     tracks = [track for track in container.streams.audio if _has_decoder(track)]
     if not tracks:
-        raise UnusableAudio(_why_none(container))
+        raise UnusableAudio(_why_no_track(container))
     best = container.streams.best("audio")
     ranked = sorted(tracks, key=lambda track: (*_rank(track, language), track is not best, track.index))
     total = len(container.streams.audio)
     if total == 1:
         return [TrackChoice((ranked[0].index,))]
-    choices = [TrackChoice((track.index,), _note(track, total, language)) for track in ranked]
+    choices = [TrackChoice((track.index,), _choice_note(track, total, language)) for track in ranked]
     channels = _channels_of_one_recording(tracks)
     if channels:
         names = f"audio tracks 1 to {total} are mixed: they are mono and of one kind, as the channels of one recording"
@@ -298,7 +298,7 @@ def _has_decoder(track: av.AudioStream) -> bool:
     return getattr(track, "codec_context", None) is not None
 
 
-def _why_none(container: InputContainer) -> str:
+def _why_no_track(container: InputContainer) -> str:
     if container.streams.audio:
         return "the source's audio is in a codec that cannot be decoded"
     kinds = sorted({stream.type or "unknown" for stream in container.streams}) or ["nothing"]
@@ -307,10 +307,10 @@ def _why_none(container: InputContainer) -> str:
 
 def _rank(track: av.AudioStream, language: str | None) -> tuple[bool, bool, bool]:
     secondary = bool(track.disposition & _SECONDARY)
-    return not _speaks(track, language), secondary, not track.disposition & Disposition.default
+    return not _is_in_language(track, language), secondary, not track.disposition & Disposition.default
 
 
-def _speaks(track: av.AudioStream, language: str | None) -> bool:
+def _is_in_language(track: av.AudioStream, language: str | None) -> bool:
     spoken = _language(track)
     return language is not None and spoken is not None and spoken == base_language(language)
 
@@ -331,11 +331,11 @@ def _channels_of_one_recording(tracks: Sequence[av.AudioStream]) -> Sequence[av.
     return tracks if next(iter(kinds))[2] == 1 else ()
 
 
-def _note(track: av.AudioStream, total: int, language: str | None) -> str:
+def _choice_note(track: av.AudioStream, total: int, language: str | None) -> str:
     audio = track.container.streams.audio
     others = ", ".join(_description(other, number) for number, other in enumerate(audio, 1) if other is not track)
     number = [stream.index for stream in audio].index(track.index) + 1
-    why = ", which is in the recording's language" if _speaks(track, language) else ""
+    why = ", which is in the recording's language" if _is_in_language(track, language) else ""
     return f"of {total} audio tracks the source's {_description(track, number)} is used{why}; the others are {others}"
 
 

@@ -197,7 +197,7 @@ def _decode_choice(
         tracks = []
         for index in choice.indexes:
             # Each track is read separately, because tracks need not be interleaved in the file.
-            file = reader if not tracks else stack.enter_context(reader.again())
+            file = reader if not tracks else stack.enter_context(reader.reopened())
             container = stack.enter_context(open_container(file, opening))
             tracks.append(AudioTrack(container, index, keep_channels=targets.separate is not None))
         claimed = max((track.claimed_seconds for track in tracks if track.claimed_seconds), default=None)

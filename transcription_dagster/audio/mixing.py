@@ -41,7 +41,7 @@ class Mixer:
         self._made_for: tuple[str, str, int] | None = None
         self._phase = _Phase()
         #: Number of output samples still to be cut.
-        self._cut = 0
+        self._samples_to_cut = 0
 
     def mix(self, frame: av.AudioFrame) -> Iterator[np.ndarray]:
         """Yield the output of a frame. Raises `UnusableAudio`."""
@@ -77,7 +77,7 @@ class Mixer:
 
     def cut(self, seconds: float) -> None:
         """Skip the next `seconds` of sound."""
-        self._cut += round(seconds * SAMPLE_RATE)
+        self._samples_to_cut += round(seconds * SAMPLE_RATE)
 
     def flush(self) -> Iterator[np.ndarray]:
         """Yield the rest of the resampler's output."""
@@ -90,8 +90,8 @@ class Mixer:
             parts = resampler.resample(frame)
         for part in parts:
             rows = self._rows(part)
-            dropped = min(self._cut, rows.shape[1])
-            self._cut -= dropped
+            dropped = min(self._samples_to_cut, rows.shape[1])
+            self._samples_to_cut -= dropped
             if dropped < rows.shape[1]:
                 yield rows[:, dropped:]
 

@@ -47,7 +47,7 @@ def blocks_of(path: Path, block_seconds: float, channel: int | None = None) -> I
 
     `channel` is a channel's number from 0; None mixes all channels.
     """
-    for offset, samples in cut(read_blocks(path, _PIECE_SECONDS, channel), block_seconds):
+    for offset, samples in cut_at_quiet_places(read_blocks(path, _PIECE_SECONDS, channel), block_seconds):
         yield Block(offset, samples, analyse(samples))
 
 
@@ -61,22 +61,22 @@ def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
             block = following.result()
 
 
-def cut(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[tuple[float, np.ndarray]]:
+def cut_at_quiet_places(pieces: Iterable[np.ndarray], block_seconds: float) -> Iterator[tuple[float, np.ndarray]]:
     """Cut sound, given in pieces of any length, at quiet places; yield each part with its offset in seconds.
 
     Pieces and parts are float32 of shape (samples,); no part is longer than `block_seconds`.
     """
     limit = round(block_seconds * SAMPLE_RATE)
-    held = np.zeros(0, np.float32)
+    buffer = np.zeros(0, np.float32)
     start = 0
     for piece in pieces:
-        held = np.concatenate([held, piece])
-        while held.size > limit:
-            place = quiet_place(held[:limit])
-            yield start / SAMPLE_RATE, held[:place]
-            held, start = held[place:], start + place
-    if held.size:
-        yield start / SAMPLE_RATE, held
+        buffer = np.concatenate([buffer, piece])
+        while buffer.size > limit:
+            place = quiet_place(buffer[:limit])
+            yield start / SAMPLE_RATE, buffer[:place]
+            buffer, start = buffer[place:], start + place
+    if buffer.size:
+        yield start / SAMPLE_RATE, buffer
 
 
 def quiet_place(samples: np.ndarray) -> int:

@@ -34,7 +34,7 @@ from transcription_dagster.whisper.decoding.spoken_languages import SpokenLangua
 from transcription_dagster.whisper.devices import DeviceUse, checked_device, device_errors, slots_on
 from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster.whisper.passes import Passes, TimedText
-from transcription_dagster.whisper.utterances import numbered
+from transcription_dagster.whisper.utterances import words_and_segments
 
 if TYPE_CHECKING:
     from transcription_dagster.whisper.faster_whisper import FasterModel
@@ -197,7 +197,7 @@ class SpeechEngine:
             seconds = block.offset + block.seconds
             passes.progressed(seconds)
         on_progress(1.0)
-        words, segments = numbered(text.utterances)
+        words, segments = words_and_segments(text.utterances)
         return Transcript(
             recording=recording,
             words=words,

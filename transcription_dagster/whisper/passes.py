@@ -13,7 +13,7 @@ from transcription_dagster.whisper.blocks import Block
 from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, SpeechModel
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
-from transcription_dagster.whisper.repair.edges import with_settled_edges
+from transcription_dagster.whisper.repair.edges import with_snapped_edges
 from transcription_dagster.whisper.repair.evidence import audible_parts
 from transcription_dagster.whisper.repair.hallucinations import without_hallucinations
 from transcription_dagster.whisper.repair.lost import with_lost_speech
@@ -105,7 +105,7 @@ class Passes:
         spoken = self.transcribe(block, None if audible == (Span(0.0, sound.seconds),) else audible, first)
         judged = without_hallucinations(spoken, sound, transcribe_again)
         complete, gaps = with_lost_speech(judged.kept, sound, transcribe_again, judged.removed)
-        return TimedText(with_settled_edges(complete, sound), judged.removed, judged.doubtful, gaps)
+        return TimedText(with_snapped_edges(complete, sound), judged.removed, judged.doubtful, gaps)
 
     @property
     def _ladder(self) -> tuple[float, ...]:

@@ -103,7 +103,7 @@ def shifted(item: Placed, seconds: float) -> Placed:
     return replace(item, start=_sum(item.start, seconds), end=_sum(item.end, seconds))
 
 
-def numbered(spoken: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
+def words_and_segments(spoken: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
     """Return the words of all utterances in one list, and the segments that refer to them by index."""
     words: list[Word] = []
     segments: list[Segment] = []

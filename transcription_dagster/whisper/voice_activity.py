@@ -92,11 +92,11 @@ def levels_of(samples: np.ndarray) -> Levels:
     return Levels(dbfs, noise)
 
 
-def levelled(samples: np.ndarray, levels: Levels) -> np.ndarray:
+def with_speech_amplified(samples: np.ndarray, levels: Levels) -> np.ndarray:
     """Return `samples` with quiet speech amplified, for a detector that expects speech at a normal level."""
     if samples.size == 0:
         return samples
-    gain = np.minimum(_SPEECH_DBFS - _loudest_near(levels.frames), _NOISE_DBFS - levels.noise)
+    gain = np.minimum(_SPEECH_DBFS - _loudest_nearby(levels.frames), _NOISE_DBFS - levels.noise)
     gain = np.maximum(gain, 0.0)
     if not gain.any():
         return samples
@@ -105,7 +105,7 @@ def levelled(samples: np.ndarray, levels: Levels) -> np.ndarray:
     return np.clip(samples * factors, -1.0, 1.0)
 
 
-def _loudest_near(frames: np.ndarray) -> np.ndarray:
+def _loudest_nearby(frames: np.ndarray) -> np.ndarray:
     """Return, for each frame, the highest level near it."""
     reach = round(_NEAR_SECONDS / FRAME_SECONDS)
     padded = np.pad(frames, reach, constant_values=-np.inf)
@@ -131,7 +131,7 @@ _detectors: deque[Any] = deque()
 def analyse(samples: np.ndarray) -> Sound:
     """Measure float32 samples (16 kHz mono, any length): levels, and voice activity with quiet speech amplified."""
     levels = levels_of(samples)
-    voice = speech_probabilities(levelled(samples, levels))
+    voice = speech_probabilities(with_speech_amplified(samples, levels))
     return Sound(levels, voice, _spans(voice, samples.size), samples.size / SAMPLE_RATE)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transcription_dagster.whisper.blocks import Block, blocks_of, cut, quiet_place, read_ahead
+from transcription_dagster.whisper.blocks import Block, blocks_of, cut_at_quiet_places, quiet_place, read_ahead
 from transcription_dagster.whisper.voice_activity import analyse
 from transcription_dagster_tests.corpus import RATE, noise
 from transcription_dagster_tests.whisper.helpers import sound
@@ -26,7 +26,7 @@ SILENCE = np.zeros(1, np.float32)
 def test_blocks_join_to_the_whole_and_keep_to_their_length(sizes, block_seconds, seed):
     samples = np.random.default_rng(seed).standard_normal(sum(sizes)).astype(np.float32)
     pieces = np.split(samples, np.cumsum(sizes)[:-1]) if sizes else []
-    offsets, parts = zip(*cut(pieces, block_seconds), strict=True) if samples.size else ((), ())
+    offsets, parts = zip(*cut_at_quiet_places(pieces, block_seconds), strict=True) if samples.size else ((), ())
     assert np.array_equal(np.concatenate([np.zeros(0, np.float32), *parts]), samples)
     assert all(0 < part.size <= block_seconds * RATE for part in parts)
     assert offsets == tuple(
@@ -36,7 +36,7 @@ def test_blocks_join_to_the_whole_and_keep_to_their_length(sizes, block_seconds,
 
 
 def test_a_recording_that_fits_is_one_block():
-    assert len(list(cut([noise(1), noise(1)], 2.0))) == 1
+    assert len(list(cut_at_quiet_places([noise(1), noise(1)], 2.0))) == 1
 
 
 @pytest.mark.parametrize("pause", [14.0, 17.3, 19.5])

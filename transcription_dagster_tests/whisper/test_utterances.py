@@ -7,7 +7,7 @@ import pytest
 from transcription_dagster.model import RemovedSpeech
 from transcription_dagster.whisper.decoding.requests import Decoded
 from transcription_dagster.whisper.decoding.segments import DecodedSegment, TimedWord
-from transcription_dagster.whisper.utterances import numbered, shifted, tail_of_text, utterances
+from transcription_dagster.whisper.utterances import shifted, tail_of_text, utterances, words_and_segments
 from transcription_dagster_tests.whisper.helpers import utterance_of
 
 
@@ -53,7 +53,7 @@ def test_a_segment_without_words_is_left_out():
 
 
 def test_words_are_numbered_across_utterances():
-    words, segments = numbered([utterance_of("one two", 0, 1), utterance_of("three", 2, 3)])
+    words, segments = words_and_segments([utterance_of("one two", 0, 1), utterance_of("three", 2, 3)])
     assert [word.text for word in words] == ["one", "two", "three"]
     assert [(found.first, found.stop, found.start) for found in segments] == [(0, 2, 0), (2, 3, 2)]
     assert segments[0].compression_ratio == 1.2

@@ -60,7 +60,7 @@ class LoopOptions:
 
 
 @dataclass(slots=True)
-class _TextSoFar:
+class _LoopState:
     """The state that one window passes to the next."""
 
     #: Tokens of the initial prompt and of all text so far.
@@ -101,7 +101,7 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
     languages = options.languages
     language = languages.before
     prompt = options.initial_prompt
-    so_far = _TextSoFar([] if prompt is None else vocabulary.tokenizer("en").encode(" " + prompt.strip()))
+    state = _LoopState([] if prompt is None else vocabulary.tokenizer("en").encode(" " + prompt.strip()))
     for start, stop in _clips(options.clips, spectrogram.shape[-1] - N_FRAMES):
         seek, rounds = start, 0
         while seek < stop:
@@ -111,15 +111,15 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
             if change < window.stop:
                 window = _cut(spectrogram, seek, change)
             if language != before and before is not None:
-                so_far.forget_text()
-            resume = yield from _transcribe_window(window, vocabulary.tokenizer(language), options, so_far)
+                state.forget_text()
+            resume = yield from _transcribe_window(window, vocabulary.tokenizer(language), options, state)
             rounds = rounds + 1 if resume == seek else 0
             if rounds == _MOST_ROUNDS:
                 _log.warning("Whisper does not get past %.2f s and skips a second", seek / FRAMES_PER_SECOND)
-                so_far.forget_window(seek)
+                state.forget_window(seek)
                 resume, rounds = seek + _SKIPPED_FRAMES, 0
             seek = resume
-    return so_far.segments
+    return state.segments
 
 
 def _clips(clips: Sequence[Span] | None, frames: int) -> Iterator[tuple[int, int]]:
@@ -137,9 +137,9 @@ def _cut(spectrogram: Tensor, start: int, stop: int) -> Window:
     return Window(start, frames, pad(spectrogram[:, start : start + frames], (0, N_FRAMES - frames)))
 
 
-def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOptions, so_far: _TextSoFar) -> Requests[int]:
+def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOptions, state: _LoopState) -> Requests[int]:
     """Add the segments of a window to those before; return the frame at which the next window begins."""
-    decoded = yield from _decode_with_fallback(window, tokenizer, options, so_far.prompt)
+    decoded = yield from _decode_with_fallback(window, tokenizer, options, state.prompt)
     if _is_silence(decoded):
         return window.stop
     split = split_segments(decoded, window, tokenizer)
@@ -149,17 +149,17 @@ def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOption
         (yield Align(window, tokenizer, text)) if text else [],
         tokenizer,
         offset=window.start_seconds,
-        speech_end=so_far.speech_end,
+        speech_end=state.speech_end,
     )
-    so_far.speech_end = end_of_speech(segments)
+    state.speech_end = end_of_speech(segments)
     trusted = decoded.temperature <= _MOST_TEMPERATURE_OF_PROMPTS
-    so_far.add(
+    state.add(
         [cleared_if_empty(segment) for segment in segments],
         show_to_next=trusted and options.condition_on_previous_text,
     )
-    if split.closed or so_far.speech_end <= window.start_seconds:
+    if split.closed or state.speech_end <= window.start_seconds:
         return split.resume
-    return round(so_far.speech_end * FRAMES_PER_SECOND)
+    return round(state.speech_end * FRAMES_PER_SECOND)
 
 
 def _decode_with_fallback(

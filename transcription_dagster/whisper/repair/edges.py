@@ -29,46 +29,46 @@ _HISS_SECONDS = 0.16
 _HISS_DB = 10.0
 _HISS_BELOW_SPEECH_DB = 35.0
 #: A word is extended to the end of its voice by at most this (s); a longer rest holds other words.
-_LASTING_SECONDS = 0.8
+_EXTENSION_SECONDS = 0.8
 #: Words are not made shorter than this, in seconds.
 _SHORTEST_SECONDS = 0.06
 
 
-def with_settled_edges(utterances: Sequence[Utterance], sound: Sound) -> list[Utterance]:
-    """Return the utterances with word times that exclude pauses and extend to the end of the voice.
+def with_snapped_edges(utterances: Sequence[Utterance], sound: Sound) -> list[Utterance]:
+    """Return the utterances with word times that exclude pauses and last as long as the voice.
 
     Words keep their order, and no word starts earlier than before. Words outside all speech keep their times, clipped
     to the length of the sound.
     """
     voiced = [_with_hiss(span, sound) for span in merged(sound.speech, _PAUSE_SECONDS)]
-    settled = [tuple(_settled(utterance.words, voiced, sound.seconds)) for utterance in utterances]
-    starts = [word.start for words in settled for word in words]
+    snapped = [tuple(_snapped(utterance.words, voiced, sound.seconds)) for utterance in utterances]
+    starts = [word.start for words in snapped for word in words]
     following = iter([*starts[1:], sound.seconds])
     return [
-        with_words(utterance, tuple(_lasting(word, next(following), voiced) for word in words))
-        for utterance, words in zip(utterances, settled, strict=True)
+        with_words(utterance, tuple(_extended_to_voice(word, next(following), voiced) for word in words))
+        for utterance, words in zip(utterances, snapped, strict=True)
     ]
 
 
-def _lasting(word: Word, following: float, voiced: Sequence[Span]) -> Word:
+def _extended_to_voice(word: Word, following: float, voiced: Sequence[Span]) -> Word:
     """Extend a word to the end of its voiced span if it is the last word in that span."""
-    place = bisect_right(voiced, word.end, key=lambda span: span.start) - 1
-    if place < 0:
+    index = bisect_right(voiced, word.end, key=lambda span: span.start) - 1
+    if index < 0:
         return word
-    end = round(voiced[place].end, 2)
-    return replace(word, end=end) if word.end < end <= min(following, word.end + _LASTING_SECONDS) else word
+    end = round(voiced[index].end, 2)
+    return replace(word, end=end) if word.end < end <= min(following, word.end + _EXTENSION_SECONDS) else word
 
 
-def _settled(words: Sequence[Word], voiced: Sequence[Span], seconds: float) -> Iterator[Word]:
+def _snapped(words: Sequence[Word], voiced: Sequence[Span], seconds: float) -> Iterator[Word]:
     for word in words:
         whole = Span(min(word.start, seconds), min(word.end, seconds))
-        place = _without_scraps(common(whole, voiced))
-        if place is None or place.seconds < _SHORTEST_SECONDS:
-            place = whole
-        if place == Span(word.start, word.end):
+        span = _without_scraps(common(whole, voiced))
+        if span is None or span.seconds < _SHORTEST_SECONDS:
+            span = whole
+        if span == Span(word.start, word.end):
             yield word
         else:
-            yield replace(word, start=round(place.start, 2), end=round(place.end, 2))
+            yield replace(word, start=round(span.start, 2), end=round(span.end, 2))
 
 
 def _without_scraps(parts: Sequence[Span]) -> Span | None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from transcription_dagster.language.spelling import fold
 from transcription_dagster.model import Gap, RemovedSpeech, Word
-from transcription_dagster.whisper.repair.edges import with_settled_edges
+from transcription_dagster.whisper.repair.edges import with_snapped_edges
 from transcription_dagster.whisper.repair.evidence import doubts_itself, is_anomalous
 from transcription_dagster.whisper.repair.hallucinations import find_loops
 from transcription_dagster.whisper.spans import Span, common, merged, without
@@ -79,7 +79,7 @@ def _with_credible(
     """Return the utterances with the credible words that a second pass over `clips` finds in lost speech."""
     if not clips:
         return utterances
-    again = with_settled_edges(transcribe_again(clips), sound)
+    again = with_snapped_edges(transcribe_again(clips), sound)
     recovered: list[Utterance] = []
     for span in lost:
         # A word in two lost stretches is added once, with the first of them.
@@ -114,7 +114,7 @@ def speech_without_words(words: Iterable[Word], sound: Sound, least: float = _LE
     covered = merged(sorted(_near_words(words)), gap=0.0)
     left = [part for span in sound.speech for part in without(span, covered)]
     stretches = merged(left, _PAUSE_SECONDS)
-    return tuple(span for span in stretches if sum(_inside(part, span) for part in left) >= least)
+    return tuple(span for span in stretches if sum(_overlap_seconds(part, span) for part in left) >= least)
 
 
 def _near_words(words: Iterable[Word]) -> Iterable[Span]:
@@ -126,7 +126,7 @@ def _near_words(words: Iterable[Word]) -> Iterable[Span]:
             yield Span(word.end - _WORD_SECONDS, word.end + _NEAR_SECONDS)
 
 
-def _inside(part: Span, span: Span) -> float:
+def _overlap_seconds(part: Span, span: Span) -> float:
     return max(0.0, min(part.end, span.end) - max(part.start, span.start))
 
 
@@ -200,10 +200,10 @@ def interleaved(utterances: Sequence[Utterance], additions: Sequence[Utterance])
             parts.append(utterance)
         elif rest:
             parts.append(with_words(utterance, rest))
-    return _apart(sorted([*parts, *additions], key=lambda utterance: utterance.start))
+    return _without_overlaps(sorted([*parts, *additions], key=lambda utterance: utterance.start))
 
 
-def _apart(utterances: list[Utterance]) -> list[Utterance]:
+def _without_overlaps(utterances: list[Utterance]) -> list[Utterance]:
     """End the last word of each utterance where the next one begins; such overlap is a word stretched too far."""
     for number, (before, after) in enumerate(pairwise(utterances)):
         if before.words[-1].end > after.start:

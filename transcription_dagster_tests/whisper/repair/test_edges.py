@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
-from transcription_dagster.whisper.repair.edges import with_settled_edges
+from transcription_dagster.whisper.repair.edges import with_snapped_edges
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.voice_activity import FLOOR_DBFS, FRAME_SECONDS, Levels
 from transcription_dagster_tests.whisper.helpers import sounding, utterance_of
@@ -20,11 +20,11 @@ from transcription_dagster_tests.whisper.helpers import sounding, utterance_of
 NEAR = FRAME_SECONDS
 
 
-def settled(words: list[tuple[float, float]], voice: list[Span], loud: list[Span] | None = None, seconds: float = 20):
+def snapped(words: list[tuple[float, float]], voice: list[Span], loud: list[Span] | None = None, seconds: float = 20):
     row = tuple(Word("word", start, end) for start, end in words)
     utterance = utterance_of("word", row[0].start, row[-1].end)
     utterance = type(utterance)(**{**{n: getattr(utterance, n) for n in utterance.__slots__}, "words": row})
-    (edged,) = with_settled_edges([utterance], sounding(seconds, voice=voice, loud=loud))
+    (edged,) = with_snapped_edges([utterance], sounding(seconds, voice=voice, loud=loud))
     assert (edged.start, edged.end) == (edged.words[0].start, edged.words[-1].end)
     return [(word.start, word.end) for word in edged.words]
 
@@ -61,14 +61,14 @@ def settled(words: list[tuple[float, float]], voice: list[Span], loud: list[Span
     ],
 )
 def test_a_word_begins_and_ends_with_a_voice(words, voice, expected):
-    for actual, expected_word in zip(settled(words, voice), expected, strict=True):
+    for actual, expected_word in zip(snapped(words, voice), expected, strict=True):
         assert actual == pytest.approx(expected_word, abs=NEAR)
 
 
 def test_initial_hiss_belongs_to_its_word():
-    ((start, end),) = settled([(0, 2)], [Span(1, 2)], loud=[Span(0.9, 2)])
+    ((start, end),) = snapped([(0, 2)], [Span(1, 2)], loud=[Span(0.9, 2)])
     assert (start, end) == (pytest.approx(0.9, abs=NEAR), pytest.approx(2, abs=NEAR))
-    ((start, _),) = settled([(0, 2)], [Span(1, 2)], loud=[Span(0, 2)])
+    ((start, _),) = snapped([(0, 2)], [Span(1, 2)], loud=[Span(0, 2)])
     assert start == pytest.approx(0.84, abs=NEAR)
 
 
@@ -79,7 +79,7 @@ def test_the_room_around_a_voice_does_not_belong_to_its_words_where_pauses_are_d
     frames[(moments >= 0.8) & (moments < 2.2)] = -65.0
     frames[(moments >= 1) & (moments < 2)] = -20.0
     gated = replace(sound, levels=Levels(frames, FLOOR_DBFS))
-    (edged,) = with_settled_edges([utterance_of("word", 0.0, 2.6)], gated)
+    (edged,) = with_snapped_edges([utterance_of("word", 0.0, 2.6)], gated)
     assert (edged.start, edged.end) == (pytest.approx(1, abs=NEAR), pytest.approx(2, abs=NEAR))
 
 
@@ -89,7 +89,7 @@ def test_the_room_around_a_voice_does_not_belong_to_its_words_where_pauses_are_d
 )
 def test_no_word_moves_past_another_or_begins_before_its_own_time(marks, voice):
     words = list(pairwise(marks))
-    actual = settled(words, voice)
+    actual = snapped(words, voice)
     for (start, _), (new_start, new_end) in zip(words, actual, strict=True):
         assert start - 0.006 <= new_start <= new_end
     for (_, end), (start, _) in pairwise(actual):
