@@ -70,7 +70,9 @@ def test_defaults_are_those_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize("kind", ["srt", "vtt", "txt", "json"])
-def test_a_transcript_is_taken_as_value_content_and_file(kind: api.TranscriptFormat, talk: Transcript, tmp_path: Path):
+def test_a_transcript_is_accepted_as_value_content_and_file(
+    kind: api.TranscriptFormat, talk: Transcript, tmp_path: Path
+):
     document = format_transcript(talk, "json")
     path = tmp_path / "talk.json"
     path.write_text(document, encoding="utf-8")
@@ -84,13 +86,13 @@ def test_an_unknown_format_is_refused_with_the_known_ones(talk: Transcript) -> N
         format_transcript(talk, "doc")  # type: ignore[arg-type]  # what callers without a type checker write
 
 
-def test_a_vocabulary_is_taken_from_a_file(talk: Transcript, tmp_path: Path) -> None:
+def test_a_vocabulary_is_read_from_a_file(talk: Transcript, tmp_path: Path) -> None:
     path = tmp_path / "terms.yaml"
     path.write_text("- term: Kubernetes\n  variants: [cooper netties]\n", encoding="utf-8")
     assert refine(talk, path, claude=False).text == "We run Kubernetes here. It works.\n"
 
 
-def test_captions_are_taken_from_files_and_written_in_the_other_format(tmp_path: Path) -> None:
+def test_captions_are_read_from_files_and_written_in_the_other_format(tmp_path: Path) -> None:
     (tmp_path / "captions.srt").write_text(SRT, encoding="utf-16")
     (tmp_path / "corrected.txt").write_text("Welcome to Kubernetes.", encoding="utf-8")
     corrected = apply_corrections(tmp_path / "captions.srt", tmp_path / "corrected.txt", to="vtt")

@@ -34,6 +34,16 @@ from transcription_dagster.language.codes import base_language
 #: Plausible sample rates. Others mean a broken header; resampling from gigahertz would need gigabytes.
 _PLAUSIBLE_RATES = range(1_000, 1_000_001)
 
+#: Tracks that accompany another one, such as commentary or audio description.
+_SECONDARY = (
+    Disposition.comment
+    | Disposition.hearing_impaired
+    | Disposition.visual_impaired
+    | Disposition.descriptions
+    | Disposition.karaoke
+    | Disposition.non_diegetic
+)
+
 
 class Readable(Protocol):
     """The file interface that FFmpeg reads from."""
@@ -248,17 +258,6 @@ class AudioTrack:
                 self.damaged += 1
             else:
                 yield from frames
-
-
-#: Tracks that accompany another one, such as commentary or audio description.
-_SECONDARY = (
-    Disposition.comment
-    | Disposition.hearing_impaired
-    | Disposition.visual_impaired
-    | Disposition.descriptions
-    | Disposition.karaoke
-    | Disposition.non_diegetic
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,12 @@ from transcription_dagster.language.alignment import align, counterparts, tokeni
 from transcription_dagster.model import Word
 from transcription_dagster.settings import Settings
 
+#: Separates parts of one language like paragraphs, so that no sentence spans two of them.
+_BETWEEN = "\n\n"
+_MOODS = ("positive", "negative", "neutral", "mixed")
+
+Placed = TypeVar("Placed", Entity, KeyPhrase)
+
 
 class Analyser(Protocol):
     """Finds languages, key phrases, entities and sentiment in a text."""
@@ -35,13 +41,6 @@ def open_analyser(settings: Settings) -> Analyser:
     from transcription_dagster.insights.local import LocalAnalyser
 
     return LocalAnalyser()
-
-
-#: Separates parts of one language like paragraphs, so that no sentence spans two of them.
-_BETWEEN = "\n\n"
-_MOODS = ("positive", "negative", "neutral", "mixed")
-
-Placed = TypeVar("Placed", Entity, KeyPhrase)
 
 
 @dataclass(frozen=True, slots=True)

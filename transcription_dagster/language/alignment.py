@@ -24,6 +24,19 @@ _PART_WORDS = 4_000
 #: Length of the unique stretches, in words. Shorter ones may coincide by chance.
 _STRETCH = 8
 
+#: Percentage of common letters above which one wording counts as a correction of another. Unrelated English sentences
+#: share about 45.
+_CORRECTION = 60.0
+
+#: Pairs of words up to which a changed stretch is matched word by word.
+_MATCHED_PAIRS = 10_000
+
+#: Words of a changed stretch compared at once.
+_COMPARED_WORDS = 2_000
+
+#: Marks and closing punctuation stay with the character before them, opening punctuation with the one after it.
+_CHARACTER = re.compile(r"[「『（【〈《“‘(\[]*[^\W_](?:[^\w\s「『（【〈《“‘(\[]|[\u0e30-\u0e4e\u0eb0-\u0ece])*|\S")
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -119,20 +132,6 @@ def _rising(values: Sequence[int]) -> list[int]:
         chain.append(index)
         index = before[index]
     return chain[::-1]
-
-
-#: Percentage of common letters above which one wording counts as a correction of another. Unrelated English sentences
-#: share about 45.
-_CORRECTION = 60.0
-
-#: Pairs of words up to which a changed stretch is matched word by word.
-_MATCHED_PAIRS = 10_000
-
-#: Words of a changed stretch compared at once.
-_COMPARED_WORDS = 2_000
-
-#: Marks and closing punctuation stay with the character before them, opening punctuation with the one after it.
-_CHARACTER = re.compile(r"[「『（【〈《“‘(\[]*[^\W_](?:[^\w\s「『（【〈《“‘(\[]|[\u0e30-\u0e4e\u0eb0-\u0ece])*|\S")
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,44 @@ _ONES = frozenset("123456789")
 #: Sounds of hesitation, within numbers and addresses.
 HESITATIONS = frozenset({"uh", "um", "uhm", "er", "erm", "hm", "hmm", "äh", "ähm", "euh", "eh", "ehm"})
 
+#: Words between two digits that are not part of the number: hesitations, and what people say while they look the number
+#: up, write it down or correct themselves. One list for all languages, since speakers mix them.
+_BETWEEN = HESITATIONS | word_set(
+    "mm mhm ah dash hyphen space comma wait sorry okay ok okey then so well let me see again right yes yep yeah yup",
+    "sure got it gotcha",
+    "warte moment sekunde also genau ja gut dann jetzt bindestrich strich komma",
+    "attendez attends voyons alors bon ben donc hein oui d'accord puis tiret virgule",
+    "espera espere pues bueno este luego sí vale claro guion guión coma",
+    "aspetti aspetta allora dunque poi sì va bene trattino virgola",
+    "espere então sim certo depois hífen vírgula",
+    "wacht even dus streepje",
+)
+#: "And" joins dictated digits, but only between stretches of at least this many single ones.
+_AND = frozenset({"and", "und", "et", "y", "e", "en"})
+_DICTATED = 3
+#: Between a letter and a word that begins with it: "G for golf".
+_AS_IN = frozenset({"for", "as", "in", "like", "wie", "comme", "como", "come", "van"})
+#: A written amount: thousands in groups, a decimal, or with an ending or a percent sign.
+_AMOUNT = re.compile(
+    r"[1-9]\d{0,2}([.,' ])\d{3}(\1\d{3})*((?!\1)[.,]\d+)?|\d+[.,]\d{1,2}|\d+(st|nd|rd|th|s|%)", re.ASCII
+)
+_DAY, _MONTH = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])"
+_DATE = re.compile(
+    rf"{_DAY}[./-]{_MONTH}[./-](\d\d)?\d\d|{_MONTH}[./-]{_DAY}[./-](\d\d)?\d\d|\d{{4}}-{_MONTH}-{_DAY}", re.ASCII
+)
+#: Such as 3.11.7.
+_VERSION = re.compile(r"(0|[1-9]\d?)(\.(0|[1-9]\d{0,2})){2}", re.ASCII)
+_YEAR = re.compile(r"(19|20)\d\d", re.ASCII)
+#: Digits, with letters among them or not; a letter or two; or capitals, as in an IBAN.
+_WRITTEN = re.compile(r"\+?[\dA-Za-z]*\d[\dA-Za-z]*|[A-Za-z]{1,2}|[A-Z]{3,4}", re.ASCII)
+_SEPARATORS = re.compile(r"[-–/.,()\s·]+")
+_EDGES = "\"'“”‘’«»([{.,;:!?…)]}"
+#: Fewer numbers in a row are not counting; numbers below ten are only if they count from or to 0 or 1.
+_FEWEST_COUNTED = 3
+_COUNTED = 10
+#: Long numbers are written in groups of this many digits; a group of fewer next to a year is a count.
+_GROUP = 3
+
 
 @dataclass(frozen=True, slots=True)
 class NumberWords:
@@ -154,45 +192,6 @@ def _compounds(code: str, ten: str, unit: str) -> tuple[str, ...]:
             return (whole, f"{ten}tré") if unit == "tre" else (whole,)
         case _:
             return ()
-
-
-#: Words between two digits that are not part of the number: hesitations, and what people say while they look the number
-#: up, write it down or correct themselves. One list for all languages, since speakers mix them.
-_BETWEEN = HESITATIONS | word_set(
-    "mm mhm ah dash hyphen space comma wait sorry okay ok okey then so well let me see again right yes yep yeah yup",
-    "sure got it gotcha",
-    "warte moment sekunde also genau ja gut dann jetzt bindestrich strich komma",
-    "attendez attends voyons alors bon ben donc hein oui d'accord puis tiret virgule",
-    "espera espere pues bueno este luego sí vale claro guion guión coma",
-    "aspetti aspetta allora dunque poi sì va bene trattino virgola",
-    "espere então sim certo depois hífen vírgula",
-    "wacht even dus streepje",
-)
-#: "And" joins dictated digits, but only between stretches of at least this many single ones.
-_AND = frozenset({"and", "und", "et", "y", "e", "en"})
-_DICTATED = 3
-#: Between a letter and a word that begins with it: "G for golf".
-_AS_IN = frozenset({"for", "as", "in", "like", "wie", "comme", "como", "come", "van"})
-#: A written amount: thousands in groups, a decimal, or with an ending or a percent sign.
-_AMOUNT = re.compile(
-    r"[1-9]\d{0,2}([.,' ])\d{3}(\1\d{3})*((?!\1)[.,]\d+)?|\d+[.,]\d{1,2}|\d+(st|nd|rd|th|s|%)", re.ASCII
-)
-_DAY, _MONTH = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])"
-_DATE = re.compile(
-    rf"{_DAY}[./-]{_MONTH}[./-](\d\d)?\d\d|{_MONTH}[./-]{_DAY}[./-](\d\d)?\d\d|\d{{4}}-{_MONTH}-{_DAY}", re.ASCII
-)
-#: Such as 3.11.7.
-_VERSION = re.compile(r"(0|[1-9]\d?)(\.(0|[1-9]\d{0,2})){2}", re.ASCII)
-_YEAR = re.compile(r"(19|20)\d\d", re.ASCII)
-#: Digits, with letters among them or not; a letter or two; or capitals, as in an IBAN.
-_WRITTEN = re.compile(r"\+?[\dA-Za-z]*\d[\dA-Za-z]*|[A-Za-z]{1,2}|[A-Z]{3,4}", re.ASCII)
-_SEPARATORS = re.compile(r"[-–/.,()\s·]+")
-_EDGES = "\"'“”‘’«»([{.,;:!?…)]}"
-#: Fewer numbers in a row are not counting; numbers below ten are only if they count from or to 0 or 1.
-_FEWEST_COUNTED = 3
-_COUNTED = 10
-#: Long numbers are written in groups of this many digits; a group of fewer next to a year is a count.
-_GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,22 @@ _POSSESSIVE = re.compile(r"['’]s\Z", re.IGNORECASE)
 
 Phrase = tuple[str, ...]
 
+#: Maximum frequency of a variant that differs from its term only in case ("polish", "aws"), accents or apostrophes
+#: ("resume", "naive"), or hyphens ("wifi"), to always mean the term.
+_CASE_ONLY, _ACCENTS_ONLY, _HYPHENS_ONLY = 3.5, 4.0, 4.5
+#: How much more frequent a word must be than its two halves in a row for them to always mean the word.
+_ALWAYS_ONE_WORD = 3.5
+#: After these, "i" is not a pronoun: "my i phone".
+_DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its", "every"})
+
+#: In a script without spaces, variants of fewer characters would match inside other words.
+_FEWEST_CHARACTERS = 3
+#: The same in scripts without word counts, such as Thai.
+_FEWEST_UNCOUNTED = 6
+_COUNTED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+#: Longest word to look for in a phrase without spaces, and its minimum frequency.
+_LONGEST_WORD, _PHRASE_WORD = 8, 3.0
+
 
 def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]:
     """Return the edits, of kind "vocabulary", that replace each variant by its term.
@@ -46,24 +62,6 @@ def correct_variants(words: Sequence[Word], terms: Sequence[Term]) -> list[Edit]
             replaced.update(span)
             edits.extend(_edit(words, match, phrases))
     return sorted(edits, key=lambda edit: edit.first)
-
-
-#: Maximum frequency of a variant that differs from its term only in case ("polish", "aws"), accents or apostrophes
-#: ("resume", "naive"), or hyphens ("wifi"), to always mean the term.
-_CASE_ONLY, _ACCENTS_ONLY, _HYPHENS_ONLY = 3.5, 4.0, 4.5
-#: How much more frequent a word must be than its two halves in a row for them to always mean the word.
-_ALWAYS_ONE_WORD = 3.5
-#: After these, "i" is not a pronoun: "my i phone".
-_DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its", "every"})
-
-
-#: In a script without spaces, variants of fewer characters would match inside other words.
-_FEWEST_CHARACTERS = 3
-#: The same in scripts without word counts, such as Thai.
-_FEWEST_UNCOUNTED = 6
-_COUNTED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-#: Longest word to look for in a phrase without spaces, and its minimum frequency.
-_LONGEST_WORD, _PHRASE_WORD = 8, 3.0
 
 
 def phrase_of(text: str) -> Phrase:

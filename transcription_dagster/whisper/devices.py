@@ -24,6 +24,38 @@ _log = logging.getLogger(__name__)
 
 _numbers = itertools.count()
 
+_GB = 1 << 30
+
+#: Memory left free for intermediate results and the embedding model.
+_GPU_RESERVE = 2 * _GB
+_CPU_RESERVE = _GB // 2
+#: Memory while a window is encoded: copies of all heads' attention, and of the state at all positions.
+_ATTENTION_COPIES = 2
+_STATE_COPIES = 14
+
+#: Out-of-memory messages of libraries that do not raise torch's own exception.
+_MEMORY_SIGNS = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+    "not enough memory",
+)
+
+#: After these messages every later call in the process fails too.
+_BROKEN_SIGNS = (
+    "CUDA error",
+    "device-side assert",
+    "cuDNN error",
+    "CUBLAS_STATUS_",
+    "CUDNN_STATUS_",
+    "CUDA driver",
+    # CTranslate2's messages.
+    "CUDA failed with error",
+    "cuBLAS failed with status",
+    "cuDNN failed with status",
+)
+
 
 def checked_device(device: str) -> str:
     """Return `cpu` or `cuda:N` for `cpu`, `cuda` or `cuda:N`. Raises `InvalidSetting` if it does not exist."""
@@ -58,16 +90,6 @@ class DeviceUse:
             raise TimeLimitExceeded(f"stopped after {self.seconds:.0f} s of work on the device")
 
 
-_GB = 1 << 30
-
-#: Memory left free for intermediate results and the embedding model.
-_GPU_RESERVE = 2 * _GB
-_CPU_RESERVE = _GB // 2
-#: Memory while a window is encoded: copies of all heads' attention, and of the state at all positions.
-_ATTENTION_COPIES = 2
-_STATE_COPIES = 14
-
-
 def slot_bytes(dims: ModelDimensions, beams: int, item: int) -> int:
     """Return the size of a slot: keys and values of the audio and of each beam's text, `item` bytes per number."""
     return 2 * item * dims.n_text_layer * dims.n_text_state * (dims.n_audio_ctx + beams * dims.n_text_ctx)
@@ -97,30 +119,6 @@ def slots_in(free: int, dims: ModelDimensions, *, wanted: int, beams: int, item:
     if fit < wanted:
         _log.warning("%d slots instead of %d: %.1f GB are free, each takes %.2f", fit, wanted, free / _GB, each / _GB)
     return min(wanted, fit)
-
-
-#: Out-of-memory messages of libraries that do not raise torch's own exception.
-_MEMORY_SIGNS = (
-    "out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "can't allocate memory",
-    "not enough memory",
-)
-
-#: After these messages every later call in the process fails too.
-_BROKEN_SIGNS = (
-    "CUDA error",
-    "device-side assert",
-    "cuDNN error",
-    "CUBLAS_STATUS_",
-    "CUDNN_STATUS_",
-    "CUDA driver",
-    # CTranslate2's messages.
-    "CUDA failed with error",
-    "cuBLAS failed with status",
-    "cuDNN failed with status",
-)
 
 
 @contextmanager

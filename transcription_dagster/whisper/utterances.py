@@ -15,6 +15,8 @@ from transcription_dagster.whisper.decoding.segments import DecodedSegment, Time
 #: That many words have at least as many tokens; in a script without spaces a word is a character of up to 4 tokens.
 _PROMPT_WORDS = 223
 
+Placed = TypeVar("Placed", RemovedSpeech, DoubtfulSpeech, Gap)
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
@@ -93,9 +95,6 @@ def _word(word: TimedWord, language: str) -> Word:
 
 def _sum(first: float, second: float) -> float:
     return round(first + second, 3)
-
-
-Placed = TypeVar("Placed", RemovedSpeech, DoubtfulSpeech, Gap)
 
 
 def shifted(item: Placed, seconds: float) -> Placed:

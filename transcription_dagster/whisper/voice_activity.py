@@ -34,6 +34,15 @@ _NEAR_SECONDS = 2.0
 _SPEECH_DBFS = -23.0
 _NOISE_DBFS = -45.0
 
+#: The detector works frame by frame, and most of the cost of a call is overhead. A long recording is therefore read
+#: from many places in parallel, each starting a little earlier, until the detector's memory has settled.
+_MOST_LANES = 16
+_LANE_SECONDS = 5.0
+_SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / FRAME)
+
+#: Idle detectors. A detector keeps state between calls, so each thread needs its own.
+_detectors: deque[Any] = deque()
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -116,16 +125,6 @@ def _loudest_nearby(frames: np.ndarray) -> np.ndarray:
         step *= 2
     rest = width - step
     return np.maximum(loudest[: loudest.size - rest], loudest[rest:]) if rest else loudest
-
-
-#: The detector works frame by frame, and most of the cost of a call is overhead. A long recording is therefore read
-#: from many places in parallel, each starting a little earlier, until the detector's memory has settled.
-_MOST_LANES = 16
-_LANE_SECONDS = 5.0
-_SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / FRAME)
-
-#: Idle detectors. A detector keeps state between calls, so each thread needs its own.
-_detectors: deque[Any] = deque()
 
 
 def analyse(samples: np.ndarray) -> Sound:

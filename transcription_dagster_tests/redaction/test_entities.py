@@ -28,7 +28,7 @@ def test_entities_are_the_words_they_touch_in_any_piece_of_the_text() -> None:
     assert entities_in_words(words, {"name"}, 14, detect) == whole
 
 
-def test_words_that_others_found_first_are_cut_out_of_a_finding() -> None:
+def test_words_that_others_found_first_are_cut_out_of_a_detection() -> None:
     postcode = [Detection(4, 5, "digits")]
     assert merged_detections(
         postcode, [Detection(1, 7, "address"), Detection(4, 5, "phone"), Detection(9, 10, "name")]
@@ -44,7 +44,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6)))
 
 
 @given(SPANS, SPANS)
-def test_merged_findings_are_disjoint_and_hold_every_word_that_either_has(
+def test_merged_detections_are_disjoint_and_hold_every_word_that_either_has(
     first: list[tuple[int, int]], second: list[tuple[int, int]]
 ) -> None:
     mine, others = (

@@ -82,7 +82,7 @@ def test_values_in_the_original_words_are_silenced_despite_corrections():
     assert remaining("call four one one one", redaction, ["digits"], "en") == ["digits"]
 
 
-def test_overlapping_findings_are_removed_together():
+def test_overlapping_detections_are_removed_together():
     assert disjoint([Detection(4, 6, "name"), Detection(0, 2, "card"), Detection(1, 3, "phone")]) == [
         Detection(0, 3, "card"),
         Detection(4, 6, "name"),

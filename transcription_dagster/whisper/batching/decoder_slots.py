@@ -20,6 +20,12 @@ from whisper.model import ResidualAttentionBlock, Whisper
 
 from transcription_dagster.whisper.batching.token_rules import Ruled, TextState, TokenRules, states
 
+#: Up to this many rows, MKL multiplies faster with the vocabulary matrix on the left. The last bits differ.
+_SKINNY_ROWS = 12
+#: A processor multiplies rows in blocks of this many. Leaving out whole blocks does not change the bits of the others,
+#: as long as one block remains.
+_BLOCK_ROWS = 8
+
 
 class _Linear:
     """Linear layers joined into one. The layers keep views of the joined matrix, so nothing is stored twice."""
@@ -86,13 +92,6 @@ class DecoderWeights:
             (layer, head)
             for layer, head in model.alignment_heads.indices().T.tolist()  # type: ignore[operator]
         ]
-
-
-#: Up to this many rows, MKL multiplies faster with the vocabulary matrix on the left. The last bits differ.
-_SKINNY_ROWS = 12
-#: A processor multiplies rows in blocks of this many. Leaving out whole blocks does not change the bits of the others,
-#: as long as one block remains.
-_BLOCK_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)

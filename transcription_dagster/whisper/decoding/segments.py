@@ -20,6 +20,16 @@ from transcription_dagster.whisper.decoding.requests import AlignedWord, Decoded
 SECONDS_PER_TIMESTAMP = 0.02
 _FRAMES_PER_TIMESTAMP = 2
 
+#: Punctuation that belongs to the following word, and to the preceding word.
+_OPENING = "\"'“¿([{-"
+_CLOSING = "\"'.。,，!！?？:：”)]}、"
+_SENTENCE_ENDS = ".。!！?？"
+
+#: Upper limit of the median duration of a word.
+_TYPICAL_LIMIT_SECONDS = 0.7
+#: A segment's own time replaces that of its first or last word if they are this far apart.
+_TOLERANCE_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class TimedWord:
@@ -103,17 +113,6 @@ def cleared_if_empty(segment: DecodedSegment) -> DecodedSegment:
     if segment.start != segment.end and segment.text.strip():
         return segment
     return replace(segment, text="", tokens=(), words=())
-
-
-#: Punctuation that belongs to the following word, and to the preceding word.
-_OPENING = "\"'“¿([{-"
-_CLOSING = "\"'.。,，!！?？:：”)]}、"
-_SENTENCE_ENDS = ".。!！?？"
-
-#: Upper limit of the median duration of a word.
-_TYPICAL_LIMIT_SECONDS = 0.7
-#: A segment's own time replaces that of its first or last word if they are this far apart.
-_TOLERANCE_SECONDS = 0.5
 
 
 def with_word_times(

@@ -51,6 +51,14 @@ TranscribeAgain = Callable[[Sequence[Span], bool], list[Utterance]]
 #: The witnesses against each word, for all utterances in order.
 Evidence = list[frozenset[Witness]]
 
+#: Longest phrase to look for, in words; in a script without spaces a character counts as a word.
+_LONGEST_PHRASE = 30
+
+#: People repeat a phrase two or three times, and short phrases more often: a loop has at least this many repetitions
+#: and words.
+_FEWEST_REPEATS = 4
+_FEWEST_WORDS = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -256,15 +264,6 @@ def _named(against: Evidence, run: _Run) -> tuple[str, ...]:
     return tuple(
         sorted({str(witness) for index in range(run.first, run.first + len(run.words)) for witness in against[index]})
     )
-
-
-#: Longest phrase to look for, in words; in a script without spaces a character counts as a word.
-_LONGEST_PHRASE = 30
-
-#: People repeat a phrase two or three times, and short phrases more often: a loop has at least this many repetitions
-#: and words.
-_FEWEST_REPEATS = 4
-_FEWEST_WORDS = 12
 
 
 @dataclass(frozen=True, slots=True)
