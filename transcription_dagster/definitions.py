@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from transcription_dagster.defs.all_assets import all_assets, all_checks
-from transcription_dagster.defs.assets.correction import corrections
+from transcription_dagster.defs.assets.conversation import corrections
 from transcription_dagster.defs.catalog import catalogued
 from transcription_dagster.defs.jobs import jobs
 from transcription_dagster.defs.resources import all_resources

@@ -10,7 +10,6 @@ import dagster as dg
 from transcription_dagster.defs.assets import (
     captions,
     conversation,
-    correction,
     ingest,
     insight,
     publication,
@@ -38,7 +37,7 @@ _CODE_VERSIONS: Mapping[str, Callable[[Settings], str]] = {
 
 def all_assets(settings: Settings) -> Sequence[dg.AssetsDefinition]:
     """Return all assets for these settings."""
-    texts = [captions, refinement, correction]
+    texts = [captions, refinement]
     modules = [ingest, transcription, speakers, conversation, *texts, insight, reading_room, publication]
     modules += [redaction] if settings.redact else []
     assets = [asset for asset in dg.load_assets_from_modules(modules) if isinstance(asset, dg.AssetsDefinition)]

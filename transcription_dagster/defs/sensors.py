@@ -19,7 +19,7 @@ from transcription_dagster.database.recordings import (
     register,
     registered_sources,
 )
-from transcription_dagster.defs.assets.correction import observation
+from transcription_dagster.defs.assets.conversation import observation
 from transcription_dagster.defs.failures import unless_unavailable
 from transcription_dagster.defs.jobs import APPLY_CORRECTIONS
 from transcription_dagster.defs.partitions import recordings

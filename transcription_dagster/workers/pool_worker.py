@@ -20,7 +20,7 @@ from transcription_dagster.pool import worker_registry
 from transcription_dagster.pool.work_queue import ClaimT, Rescuer, WorkQueue
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
-from transcription_dagster.store import scratch
+from transcription_dagster.store.scratch import try_out
 from transcription_dagster.workers.main_thread import MainThread, watch_stop_signals
 from transcription_dagster.workers.work_loop import WorkInterrupted, WorkLoop
 
@@ -96,7 +96,7 @@ class PoolWorker(Generic[ClaimT]):
 
     def try_scratch(self) -> None:
         """Raise `WorkerUnfit` if the scratch folder is unusable."""
-        scratch.try_out(self.scratch)
+        try_out(self.scratch)
 
     @property
     def fit(self) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from transcription_dagster.database.recordings import Recording, register
-from transcription_dagster.defs.assets.correction import corrected_txt, refined_srt
+from transcription_dagster.defs.assets.conversation import corrected_txt, refined_srt
 from transcription_dagster.defs.assets.refinement import faithful, refined_txt, refinement_request
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_batches import exchange_refinements, is_due, refinement_batches

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from transcription_dagster.cli.batch.patience import BatchContext, OutageTimer, ShutdownController
-from transcription_dagster.cli.batch.report import Progress, RecordingOutcome
+from transcription_dagster.cli.batch.executors import ExecutorShare
+from transcription_dagster.cli.batch.report import Display, Progress, RecordingOutcome
 from transcription_dagster.cli.batch.state import BatchState, Ending
+from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.dagster_api.values import (
     ACTIVE_STATUSES,
     BATCH_TAG,
@@ -20,109 +20,11 @@ from transcription_dagster.dagster_api.values import (
     Run,
     RunRequest,
 )
-from transcription_dagster.errors import StackError, TransientError
-from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG, pinned_device
+from transcription_dagster.errors import TransientError
+from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG
 from transcription_dagster.pool.status import PoolStatus
 from transcription_dagster.sources.worklist_entries import JOBS, Entry
 from transcription_dagster.sources.worklists import WorklistResults
-
-#: Submit twice the executors' capacity, so that Dagster's queue never runs empty between polls.
-_AHEAD = 2
-#: Seconds after which a missing executor counts as gone and its runs move to another. A restart takes less.
-_GONE_SECONDS = 60.0
-
-
-class ExecutorShare:
-    """Distributes runs over a limited number of executors, and keeps those busy.
-
-    If the pool has no more executors than the limit, any executor may take any run. Otherwise each run is pinned to
-    the device of a chosen executor. Executors with the same device name, as on several machines, take each other's
-    pinned runs, so they are chosen together or not at all.
-    """
-
-    def __init__(self, executors: int | None, runs_per_gpu: int) -> None:
-        self._executors = executors
-        self._runs_per_gpu = runs_per_gpu
-        self._chosen: dict[str, int] = {}
-        self._in_flight: dict[str, str] = {}
-        self._missing_since: dict[str, float] = {}
-        self._alive = 0
-        self._has_to_choose = False
-        self._taken_back: set[str] = set()
-
-    def update(self, pool: PoolStatus, now: float) -> list[str]:
-        """Update from the pool at `now` (seconds, monotonic); return the runs to cancel.
-
-        Those are pinned to a device that has had no executor for too long. Raises `StackError` if every device has
-        more executors than the limit.
-        """
-        self._alive = len(pool.alive("gpu"))
-        registered = sum(worker.kind == "gpu" for worker in pool.workers)
-        self._has_to_choose = self._executors is not None and registered > self._executors
-        alive = Counter(pinned_device(worker.device or "") for worker in pool.alive("gpu"))
-        gone = self._gone({*self._chosen, *self._in_flight.values()} - {ANY_GPU, *alive}, now)
-        if self._executors is not None and self._has_to_choose:
-            remaining = {
-                device: alive.get(device, count) for device, count in self._chosen.items() if device not in gone
-            }
-            selected = _choose(alive, remaining, self._executors)
-            if not selected and self._chosen:
-                # No other device fits: wait for the chosen ones.
-                return []
-            if not selected and alive:
-                raise StackError(_too_many(self._executors, min(alive.values())))
-            self._chosen = selected
-        else:
-            self._chosen = {}
-        stranded = [run for run, device in self._in_flight.items() if device in gone and run not in self._taken_back]
-        self._taken_back.update(stranded)
-        return stranded
-
-    @property
-    def limit(self) -> int:
-        """Number of runs to keep in flight."""
-        if self._has_to_choose and not self._chosen:
-            return 0
-        executors = sum(self._chosen.values()) or self._alive
-        return max(1, self._runs_per_gpu * executors * _AHEAD)
-
-    def tags(self, runs: int) -> list[Mapping[str, str]]:
-        """Return the tags of `runs` new runs: each goes to the chosen device with the fewest runs per executor."""
-        loads = Counter(self._in_flight.values())
-        tags = []
-        for _ in range(runs):
-            if not self._chosen:
-                tags.append({})
-                continue
-            device = min(self._chosen, key=lambda device: loads[device] / self._chosen[device])
-            loads[device] += 1
-            tags.append({GPU_TAG: device})
-        return tags
-
-    def in_flight(self, runs: Mapping[str, str]) -> None:
-        """Set the runs in flight and the device that each is pinned to (`any`: none)."""
-        self._in_flight = dict(runs)
-
-    def _gone(self, missing: Iterable[str], now: float) -> set[str]:
-        self._missing_since = {device: self._missing_since.get(device, now) for device in missing}
-        return {device for device, since in self._missing_since.items() if now - since > _GONE_SECONDS}
-
-
-def _choose(alive: Mapping[str, int], chosen: Mapping[str, int], executors: int) -> dict[str, int]:
-    """Add devices to the chosen ones as long as all their executors fit the limit."""
-    selected = dict(chosen)
-    for device, count in sorted(alive.items(), key=lambda item: (item[1], item[0])):
-        if device not in selected and sum(selected.values()) + count <= executors:
-            selected[device] = count
-    return selected
-
-
-def _too_many(executors: int, fewest: int) -> str:
-    return (
-        f"--threads {executors}: each device has at least {fewest} executors, on several machines, and a run cannot be "
-        "pinned to one of them; omit --threads, or increase it"
-    )
-
 
 PARTITIONS: Final = "recordings"
 
@@ -148,6 +50,84 @@ class BatchConfig:
     runs_per_gpu: int
     #: Seconds that running runs may take once the batch was asked to stop.
     shutdown_seconds: float
+
+
+#: Longest outage (s) to wait through; a restart of the database or the web server takes less.
+_PATIENCE_SECONDS = 300.0
+#: Seconds that canceled runs may take to end.
+_ABORT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchContext:
+    """What a batch depends on: the web server, the pool, the display, and requests to stop."""
+
+    client: DagsterClient
+    #: Raises `DatabaseUnavailable`.
+    read_pool: Callable[[], PoolStatus]
+    #: Raises if the stack is gone for good.
+    check_stack: Callable[[], None]
+    #: Returns how often the batch was asked to stop.
+    stop_requests: Callable[[], int]
+    #: Waits for a number of seconds, or until the first request to stop.
+    pause: Callable[[float], object]
+    display: Display
+
+
+class OutageTimer:
+    """Measures an outage of the stack, and ends the batch when it lasts too long."""
+
+    def __init__(self, context: BatchContext) -> None:
+        self._context = context
+        self._since: float | None = None
+
+    def ended(self) -> None:
+        """Record that the stack answered."""
+        self._since = None
+
+    def continues(self, error: TransientError) -> None:
+        """Record a failure to answer; raises `error` after too long an outage, and what `check_stack` raises."""
+        self._context.check_stack()
+        if self._since is None:
+            self._since = time.monotonic()
+            self._context.display.note(f"{error}; waiting for it")
+        elif time.monotonic() - self._since > _PATIENCE_SECONDS:
+            raise error
+
+
+class ShutdownController:
+    """Stops a batch: the first request lets runs finish, the second cancels them, the third gives up."""
+
+    def __init__(self, context: BatchContext, shutdown_seconds: float) -> None:
+        self._context = context
+        self._shutdown_seconds = shutdown_seconds
+        self._asked_at: float | None = None
+        self._aborted_at: float | None = None
+
+    @property
+    def aborting(self) -> bool:
+        """Return True if running runs are to be canceled."""
+        return self._aborted_at is not None
+
+    @property
+    def ends_now(self) -> bool:
+        """Return True if the batch is to end at once."""
+        aborted_long_ago = self._aborted_at is not None and time.monotonic() - self._aborted_at > _ABORT_SECONDS
+        return aborted_long_ago or self._context.stop_requests() > 2
+
+    def listen(self, state: BatchState) -> None:
+        """Check for requests to stop, and update `state`."""
+        now, requests = time.monotonic(), self._context.stop_requests()
+        if requests > 0 and self._asked_at is None:
+            self._asked_at = now
+            state.stop()
+            self._context.display.note(
+                "Stopping after the recordings in progress. Press Ctrl+C again to stop immediately."
+            )
+        overdue = self._asked_at is not None and now - self._asked_at > self._shutdown_seconds
+        if (overdue or requests > 1) and self._aborted_at is None:
+            self._aborted_at = now
+            self._context.display.note("Canceling the runs in progress; their recordings stay waiting.")
 
 
 class BatchRun:

@@ -17,9 +17,8 @@ from rich.console import Console
 
 from transcription_dagster import shared_settings
 from transcription_dagster.cli.batch.input import BatchInput, checked_model, register_recordings
-from transcription_dagster.cli.batch.patience import BatchContext
 from transcription_dagster.cli.batch.report import INTERRUPTED, LineDisplay, LiveDisplay, RecordingOutcome
-from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
+from transcription_dagster.cli.batch.runner import BatchConfig, BatchContext, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.cli.connection import shared
 from transcription_dagster.cli.terminal import StopSignals, printable

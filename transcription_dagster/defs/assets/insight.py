@@ -7,7 +7,7 @@ import dagster as dg
 
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.quality import Finding, Severity
-from transcription_dagster.defs.assets.correction import corrected_cues
+from transcription_dagster.defs.assets.conversation import corrected_cues
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.metadata import check_result, insight_metadata, without_quotations
 from transcription_dagster.defs.partitions import recordings

@@ -9,9 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from transcription_dagster.cli.batch.patience import BatchContext
 from transcription_dagster.cli.batch.report import Progress, RecordingOutcome
-from transcription_dagster.cli.batch.runner import BatchConfig, BatchRun
+from transcription_dagster.cli.batch.runner import BatchConfig, BatchContext, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.errors import DatabaseUnavailable, StackError

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from transcription_dagster.cli.batch.runner import ExecutorShare
+from transcription_dagster.cli.batch.executors import ExecutorShare
 from transcription_dagster.errors import StackError
 from transcription_dagster.pool.status import PoolStatus, WorkerState, WorkerStatus
 
