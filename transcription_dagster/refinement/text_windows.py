@@ -56,7 +56,11 @@ def join_edits(proposals: Mapping[TextWindow, Sequence[Edit]]) -> list[Edit]:
     """
     windows = sorted(proposals)
     return [
-        edit for window in windows for edit in proposals[window] if _owns(window, (edit.first + edit.last) / 2, windows)
+        edit
+        for window in windows
+        for edit in proposals[window]
+        # Whole numbers: an index may be too large for a float.
+        if _owns(window, (edit.first + edit.last) // 2, windows)
     ]
 
 
@@ -80,7 +84,7 @@ def _stop(words: Sequence[Word], first: int, size: int) -> int:
     return next(ends, limit)
 
 
-def _owns(window: TextWindow, place: float, windows: Sequence[TextWindow]) -> bool:
+def _owns(window: TextWindow, place: int, windows: Sequence[TextWindow]) -> bool:
     """Return whether `place` is farthest from the edges in this window; the earlier window wins a tie."""
     if not window.first <= place < window.stop:
         return True

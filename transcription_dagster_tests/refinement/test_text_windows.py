@@ -72,3 +72,8 @@ def test_a_window_without_an_answer_leaves_its_overlaps_to_the_others() -> None:
 
 def test_an_edit_outside_its_window_is_left_to_validation() -> None:
     assert join_edits({TextWindow(0, 60): [edit(80, "early")], TextWindow(40, 100): []}) == [edit(80, "early")]
+
+
+def test_an_edit_with_an_absurd_index_is_left_to_validation() -> None:
+    absurd = Edit(10**400, 10**400, "a", "b", "mishearing")
+    assert join_edits({TextWindow(0, 60): [absurd]}) == [absurd]
