@@ -5,7 +5,7 @@ Every process of a stack imports this module and few use AWS, so boto3 and botoc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +36,27 @@ _TRANSIENT_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
+_EXPIRED = "the AWS credentials have expired: renew them, and restart the workers if they are in the environment"
+_INVALID = "AWS does not accept the credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
+_DENIED = "the AWS credentials lack a permission for this"
+_NO_QUEUE = "create the queue, or correct TRANSCRIPTION_SOURCE_SQS"
+#: What to do about an error code, for S3 and the services.
+_ADVICE: Mapping[str, str] = {
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"), _EXPIRED),
+    **dict.fromkeys(
+        (
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "InvalidToken",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ),
+        _INVALID,
+    ),
+    **dict.fromkeys(("AccessDenied", "AccessDeniedException"), _DENIED),
+    **dict.fromkeys(("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"), _NO_QUEUE),
+}
 _NOT_FOUND_CODES = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
 
 
@@ -88,6 +109,7 @@ def aws_errors(
         code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         message = f"{action}: {error.response.get('Error', {}).get('Message') or 'no reason given'} ({code})"
+        message += f"; {advice}" if (advice := aws_advice(code)) else ""
         if missing and code in _NOT_FOUND_CODES:
             raise missing(message) from None
         if status >= 500 or status == 429 or code in _TRANSIENT_CODES:
@@ -97,6 +119,11 @@ def aws_errors(
         raise refused(f"{action}: {_without_values(error)}") from None
     except exceptions.BotoCoreError as error:
         raise unavailable(f"{action}: {error}") from None
+
+
+def aws_advice(code: str) -> str | None:
+    """Return what to do about an error code of AWS, such as `ExpiredToken`; None if the code alone does not tell."""
+    return _ADVICE.get(code)
 
 
 def _without_values(error: Exception) -> str:

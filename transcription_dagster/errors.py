@@ -162,7 +162,7 @@ class UnknownToClaude(RefinementFailed):
 
 
 class SpendLimitReached(PermanentError):
-    """The account's spend limit is reached; refinement resumes when it is raised."""
+    """The Anthropic account's spend limit is reached: raise it, then retry the failed recordings."""
 
 
 class UnusableReply(PermanentError):

@@ -34,6 +34,20 @@ def test_retryable_aws_errors_are_transient(error: Exception, kind: type[Transcr
 
 
 @pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("ExpiredTokenException", "renew them"),
+        ("UnrecognizedClientException", "check AWS_ACCESS_KEY_ID"),
+        ("AccessDeniedException", "lack a permission"),
+        ("AWS.SimpleQueueService.NonExistentQueue", "correct TRANSCRIPTION_SOURCE_SQS"),
+    ],
+)
+def test_a_refusal_says_what_to_do(code: str, advice: str) -> None:
+    with pytest.raises(ServiceRefused, match=advice), aws_errors("entities"):
+        raise answered(400, code)
+
+
+@pytest.mark.parametrize(
     "error",
     [
         EndpointConnectionError(endpoint_url=f"https://user:{SECRET.replace(' ', '-')}@host.example/"),

@@ -6,11 +6,13 @@ Also which of them, the cheapest, repairs a recording.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 
 import dagster as dg
 
-from transcription_dagster.defs.all_assets import all_assets
+from transcription_dagster.defs.all_assets import all_assets, code_versions
 from transcription_dagster.defs.assets.redaction import NAMES as REDACTED
+from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.refinement_batches import (
     REFINED,
     exchange_refinements,
@@ -118,6 +120,7 @@ class JobChooser:
     """Chooses jobs for worklists. Reads the state of all assets once, when it is created."""
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
+        self._instance = instance
         self._assets = all_assets(settings)
         self._settings = settings
         #: Asset name -> the recordings that have it.
@@ -132,17 +135,20 @@ class JobChooser:
     def job(self, recording: str, outdated: Collection[str] = (), *, failed: bool = False) -> str | None:
         """Return the cheapest job that gives the recording every asset and refreshes those in `outdated`.
 
-        None means that it must be transcribed. The transcript of a `failed` recording is reused only if it was
-        imported: its audio may have changed since.
+        None means that it must be transcribed. A `failed` recording continues at the assets that failed: with its
+        transcript, if that was made with the present settings, and otherwise from the source.
         """
         is_imported = self.is_imported(recording)
-        if recording not in self._made["transcript"] or (failed and not is_imported):
+        if recording not in self._made["transcript"]:
             return None
         assets = {asset for asset, recordings in self._made.items() if recording not in recordings} | set(outdated)
+        if failed:
+            broken = self._failed_assets(recording)
+            if not is_imported and (not broken or not self._is_current("transcript", recording)):
+                return None
+            assets |= broken or {"refined_txt"}
         if is_imported:
             assets -= _FROM_AUDIO
-        if failed:
-            assets.add("refined_txt")
         if assets & _FROM_AUDIO:
             return None
         return cheapest_job(assets | {"publication"}, self._settings, self._assets)
@@ -150,3 +156,29 @@ class JobChooser:
     def is_imported(self, recording: str) -> bool:
         """Return whether the recording's transcript came from `transcription import`, without audio."""
         return recording in self._made["transcript"] and recording not in self._made["audio"]
+
+    def _failed_assets(self, recording: str) -> set[str]:
+        """Return the assets that the recording's last run to make them did not make, because of a failure."""
+        return {asset for asset, failed in self._failed.items() if recording in failed}
+
+    @cached_property
+    def _failed(self) -> Mapping[str, Collection[str]]:
+        """Return, by asset, the recordings with a transcript whose last attempt to make the asset failed."""
+        transcribed = list(self._made["transcript"])
+        found: dict[str, Collection[str]] = {}
+        for asset in (*self._made, "speakers"):
+            statuses = self._instance.get_status_by_partition(dg.AssetKey(asset), transcribed, recordings) or {}
+            found[asset] = {uuid for uuid, status in statuses.items() if status is dg.AssetPartitionStatus.FAILED}
+        return found
+
+    @cached_property
+    def _code_versions(self) -> Mapping[str, str]:
+        return code_versions(self._settings)
+
+    def _is_current(self, asset: str, recording: str) -> bool:
+        """Return whether the asset was made with the code version that the settings give it now."""
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[recording])
+        [latest] = self._instance.fetch_materializations(wanted, limit=1).records
+        materialization = latest.asset_materialization
+        tags = materialization.tags if materialization and materialization.tags else {}
+        return tags.get("dagster/code_version") == self._code_versions[asset]

@@ -48,6 +48,9 @@ TIMEOUT_SECONDS = 600.0
 #: Suffix of the API's error codes for the spend limits of a tier, a contract and a linked organisation.
 _SPEND_LIMIT_CODE = "spend_limit_reached"
 _PAYMENT_REQUIRED = 402
+#: Part of the message, in lower case, with which the API refuses requests of an account without prepaid credits
+#: (status 400, like any invalid request).
+_NO_CREDITS = "credit balance is too low"
 _NOT_FOUND = 404
 _RATE_LIMIT = 429
 _CREDENTIALS = frozenset({401, 403})
@@ -197,9 +200,14 @@ def _of_status(error: anthropic.APIStatusError, secrets: Sequence[str]) -> Trans
         description += f" (request {error.request_id})"
     if error.status_code in _RETRYABLE or error.status_code >= _SERVER_ERRORS:
         return RefinementUnavailable(f"Claude answered {description}")
-    refused = "credentials" if error.status_code in _CREDENTIALS else "request"
+    if error.status_code in _CREDENTIALS:
+        return RefinementFailed(f"Claude refused the credentials: {description}; check ANTHROPIC_API_KEY")
+    if _NO_CREDITS in (error.api_message or "").lower():
+        return SpendLimitReached(
+            f"The Anthropic account has no credits left: buy some, then retry the failed recordings ({description})"
+        )
     failure = UnknownToClaude if error.status_code == _NOT_FOUND else RefinementFailed
-    return failure(f"Claude refused the {refused}: {description}")
+    return failure(f"Claude refused the request: {description}")
 
 
 def _names_spend_limit(response: Any) -> bool:

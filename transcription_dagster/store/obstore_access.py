@@ -16,6 +16,7 @@ from obstore.exceptions import (
 )
 from obstore.store import from_url
 
+from transcription_dagster.aws import aws_advice
 from transcription_dagster.errors import SourceNotFound, StoreRefused, StoreUnavailable
 
 #: 4xx answers are final, except the two that ask for a retry.
@@ -63,7 +64,7 @@ def obstore_errors(action: str) -> Iterator[None]:
             raise StoreRefused(f"{action}: the bucket does not exist") from None
         if isinstance(error, FileNotFoundError):
             raise SourceNotFound(f"{action}: it does not exist") from None
-        if _is_final(error, reason):
+        if _is_final(error):
             raise StoreRefused(f"{action}: {reason}") from None
         raise StoreUnavailable(f"{action}: {reason}") from None
 
@@ -80,14 +81,17 @@ def _aws_credentials(url: str) -> Any:
         ) from None
 
 
-def _is_final(error: Exception, reason: str) -> bool:
+def _is_final(error: Exception) -> bool:
     if isinstance(error, GenericError):
-        return bool(_FINAL_STATUS.search(reason) or _FINAL_OS_ERROR.search(reason))
+        return bool(_FINAL_STATUS.search(str(error)) or _FINAL_OS_ERROR.search(str(error)))
     return isinstance(error, (PermissionDeniedError, UnauthenticatedError, ValueError))
 
 
 def _reason(error: Exception) -> str:
-    """Return the error in one line with S3's error code, without the XML and the Rust dump that follow."""
+    """Return the error in one line with S3's error code, without the XML and the Rust dump that follow.
+
+    If the code tells what to do, that replaces the line.
+    """
     line = str(error).partition("\n")[0].partition(": <?xml")[0]
     code = re.search(r"<Code>(\w+)</Code>", str(error))
-    return f"{line} ({code[1]})" if code else line
+    return f"{aws_advice(code[1]) or line} ({code[1]})" if code else line

@@ -9,6 +9,7 @@ import pytest
 
 from transcription_dagster.defs.all_assets import code_versions
 from transcription_dagster.defs.jobs import JobChooser
+from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.settings import load_settings
 
 RECORDING = "00000000-0000-0000-0000-000000000001"
@@ -79,3 +80,47 @@ def test_a_failed_recording_restarts_at_the_audio_unless_imported(
 def test_in_batch_mode_a_stale_refinement_is_requested_again(instance: dg.DagsterInstance) -> None:
     assert job(instance, TRANSCRIBED | ALL_ELSE, {"refined_txt"}, refinement="batch") == "refine"
     assert job(instance, (), {"captions_vtt"}, refinement="batch") == "captions"
+
+
+def run_failing_at(instance: dg.DagsterInstance, broken: str, *, settings_of_transcript: str | None = None) -> None:
+    """Run a chain of five assets of the graph, of which `broken` fails."""
+    version = code_versions(load_settings(model=settings_of_transcript or "medium"))["transcript"]
+
+    def asset(name: str, after: list[str]) -> dg.AssetsDefinition:
+        @dg.asset(name=name, deps=after, partitions_def=recordings, code_version=version)
+        def body() -> None:
+            if name == broken:
+                raise dg.Failure("no", allow_retries=False)
+
+        return body
+
+    chain = ["audio", "transcript", "refined_txt", "embeddings", "publication"]
+    assets = [asset(name, chain[position - 1 : position]) for position, name in enumerate(chain)]
+    dg.materialize(assets, partition_key=RECORDING, instance=instance, raise_on_error=False)
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        ("audio", None),
+        ("transcript", None),
+        ("refined_txt", "refine"),
+        ("embeddings", "reindex"),
+        ("publication", "publish"),
+    ],
+)
+def test_a_failed_recording_continues_at_what_failed(
+    instance: dg.DagsterInstance, broken: str, expected: str | None
+) -> None:
+    made = ALL_ELSE | TRANSCRIBED
+    assert job(instance, made) == "publish"
+    run_failing_at(instance, broken)
+    assert JobChooser(instance, load_settings(refinement="direct")).job(RECORDING, failed=True) == expected
+
+
+def test_a_failed_recording_with_a_transcript_by_another_model_is_transcribed_again(
+    instance: dg.DagsterInstance,
+) -> None:
+    job(instance, ALL_ELSE | TRANSCRIBED)
+    run_failing_at(instance, "refined_txt", settings_of_transcript="base")
+    assert JobChooser(instance, load_settings(refinement="direct")).job(RECORDING, failed=True) is None

@@ -137,7 +137,7 @@ def test_a_timed_out_answer_is_transient(server: MessagesServer) -> None:
 @pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
 def test_a_spend_limit_is_not_retried(server: MessagesServer, code: str) -> None:
     server.answer_in_turn(error(429, "rate_limit_error", code=code, **AT_ONCE))
-    with pytest.raises(SpendLimitReached, match="resumes when it is raised"):
+    with pytest.raises(SpendLimitReached, match="raise it, then retry"):
         connected().send(REQUEST)
     assert len(server.requests) == 1
 
@@ -146,6 +146,16 @@ def test_unpaid_bills_stop_refinement_too(server: MessagesServer) -> None:
     server.answer_in_turn(error(402, "billing_error"))
     with pytest.raises(SpendLimitReached):
         connected().send(REQUEST)
+
+
+def test_an_account_without_credits_stops_refinement_and_says_what_to_do(server: MessagesServer) -> None:
+    text = (
+        "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to purchase credits."
+    )
+    server.answer_in_turn(error(400, "invalid_request_error", text=text))
+    with pytest.raises(SpendLimitReached, match="no credits left: buy some, then retry"):
+        connected().send(REQUEST)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [400, 404, 413])

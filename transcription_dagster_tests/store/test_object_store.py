@@ -22,6 +22,7 @@ from transcription_dagster.errors import (
 from transcription_dagster.store.object_store import ObjectStore, object_key, signed_source
 from transcription_dagster.store.obstore_access import obstore_errors
 from transcription_dagster_tests.s3_server import AwsServer
+from transcription_dagster_tests.sources.web_server import Reply, web_server
 
 pytestmark = pytest.mark.slow
 
@@ -259,6 +260,24 @@ def test_errors_and_logs_do_not_contain_the_session_token() -> None:
     with refused as caught, obstore_errors("reading a"):
         raise PermissionDeniedError(answer)
     assert "quokka" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (400, "ExpiredToken", r"the AWS credentials have expired: renew them.* \(ExpiredToken\)$"),
+        (403, "InvalidAccessKeyId", r"check AWS_ACCESS_KEY_ID.* \(InvalidAccessKeyId\)$"),
+        (403, "AccessDenied", r"lack a permission for this \(AccessDenied\)$"),
+    ],
+)
+def test_a_bucket_that_refuses_says_what_to_do(
+    aws: AwsServer, monkeypatch: pytest.MonkeyPatch, status: int, code: str, advice: str
+) -> None:
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>no</Message></Error>'.encode()
+    with web_server(lambda request: Reply(status, {"Content-Type": "application/xml"}, body)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        with pytest.raises(StoreRefused, match=advice):
+            ObjectStore("s3://results").get_bytes(KEY)
 
 
 def test_a_signed_link_reads_one_object_for_a_while_and_needs_no_credentials(aws: AwsServer) -> None:

@@ -27,6 +27,9 @@ _LONGEST_TABLE = 200
 #: Exit code after Ctrl+C, as in shells.
 INTERRUPTED = 130
 
+#: Writes the cheapest job of each failed recording, and processes them.
+_CONTINUE = "transcription worklist --failed && transcription batch assets_failed.json --yes"
+
 _STYLES = {"done": "green", "failed": "red", "waiting": "yellow"}
 
 
@@ -127,8 +130,16 @@ def summary(outcomes: Sequence[RecordingOutcome], *, stopped: bool, command: str
         lines += [f"  {command} --yes"]
     elif failed or waiting:
         lines += [f"{len(failed) + waiting} not done. To retry the remaining recordings:", f"  {command}"]
+        if any(_has_transcript(outcome) for outcome in failed):
+            lines += ["To continue those that have a transcript without transcribing them again:", f"  {_CONTINUE}"]
     interrupted = bool(waiting and stopped)
     return lines, INTERRUPTED if interrupted else int(bool(failed or waiting))
+
+
+def _has_transcript(outcome: RecordingOutcome) -> bool:
+    """Return whether the recording failed at an asset after its transcript; errors begin with the asset's name."""
+    asset, colon, _ = (outcome.error or "").partition(": ")
+    return bool(colon) and asset.isidentifier() and asset not in ("audio", "transcript", "speakers")
 
 
 def _row(outcome: RecordingOutcome) -> list[Text]:
@@ -237,6 +248,9 @@ def describe_outcome(outcome: RecordingOutcome) -> Text:
     """Return one line about a finished recording."""
     if outcome.error is not None:
         return Text.assemble(("failed", "red"), f" {name(outcome.entry)}: {printable(outcome.error)}")
+    if outcome.figure("words") is None:
+        # Its job made no transcript.
+        return Text.assemble((outcome.status, "green"), f" {name(outcome.entry)}")
     words, seconds = outcome.figure("words") or 0, outcome.figure("gpu_seconds") or 0.0
     figures = f"{clock(round(outcome.audio_seconds))} of audio, {words:.0f} words, {seconds:.1f} s of inference"
     return Text.assemble((outcome.status, "green"), f" {name(outcome.entry)}: {figures}")

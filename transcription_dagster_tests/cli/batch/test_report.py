@@ -112,6 +112,25 @@ def test_the_summary_says_how_to_continue_and_sets_the_exit_code(
     assert ("failed 919f49d0-ef35-5e93-b564-e948b9d75f83: why" in lines) == ("failed" in statuses)
 
 
+@pytest.mark.parametrize(
+    ("error", "continues"),
+    [
+        ("refined_txt: Claude refused the credentials", True),
+        ("embeddings: no", True),
+        ("audio: no sound", False),
+        ("transcript: out of memory", False),
+        ("its run was terminated", False),
+    ],
+)
+def test_the_summary_says_how_to_keep_finished_transcripts(error: str, continues: bool) -> None:
+    lines, _ = summary([RecordingOutcome(ONE, "failed", error=error)], stopped=False, command="go")
+    assert any("transcription worklist --failed" in line for line in lines) == continues
+
+
+def test_a_recording_whose_job_made_no_transcript_has_no_figures() -> None:
+    assert describe_outcome(RecordingOutcome(ONE, "done")).plain == f"done {ONE.uuid} {ONE.title}"
+
+
 def test_a_finished_recording_is_one_line() -> None:
     assert describe_outcome(DONE).plain == (
         f"done {ONE.uuid} {ONE.title}: 1:02:05 of audio, 9000 words, 74.5 s of inference"
