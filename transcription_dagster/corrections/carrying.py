@@ -69,7 +69,9 @@ class _WordFinder:
                 return self._lost(old)
             return replace(old, where=self._stretch(stretches[0].first, stretches[-1].stop), stretches=stretches)
         if passages := self._find(old.heard, old.where.start):
-            if old.kind is Kind.TEXT and old.new == join_words([word for each in passages for word in each.words]):
+            if old.kind is Kind.TEXT and old.new == join_words(
+                [word for passage in passages for word in passage.words]
+            ):
                 return None
             stretches = tuple(self._spoken_in(old.stretches))
             return replace(old, where=self._stretch(passages[0].first, passages[-1].stop), stretches=stretches)

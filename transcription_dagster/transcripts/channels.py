@@ -156,7 +156,9 @@ def merge_channels(transcripts: Sequence[Transcript], level: Level) -> Transcrip
         duration=max(transcript.duration for transcript in transcripts),
         options=MappingProxyType({**first.options, "channels": len(transcripts)}),
         removed=tuple(sorted(removed, key=lambda item: item.start)),
-        doubtful=tuple(sorted((item for each in transcripts for item in each.doubtful), key=lambda item: item.start)),
+        doubtful=tuple(
+            sorted((item for transcript in transcripts for item in transcript.doubtful), key=lambda item: item.start)
+        ),
         gaps=tuple(sorted(_gaps(transcripts), key=lambda gap: gap.start)),
     )
 

@@ -11,6 +11,9 @@ from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Tran
 from transcription_dagster.transcripts.conversation import in_turns
 from transcription_dagster.transcripts.plain_text import paragraph_starts
 
+#: Fields of a reading that are lists of values.
+_LISTS = ("removed", "doubtful", "gaps", "edits")
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -99,7 +102,7 @@ def write_reading(reading: Reading) -> bytes:
         "confidences": [round(word.confidence * 100) for word in words],
         "glued": [number for number, word in enumerate(words) if word.glued],
         "turns": [(turn.first, turn.stop, turn.speaker) for turn in reading.turns],
-        **{name: [asdict(each) for each in getattr(reading, name)] for name in _STRETCHES},
+        **{name: [asdict(value) for value in getattr(reading, name)] for name in _LISTS},
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -115,14 +118,11 @@ def read_reading(document: bytes) -> Reading:
         language=content["language"],
         duration=content["duration"],
         model=content["model"],
-        removed=tuple(RemovedSpeech(**_with_tuple(each)) for each in content["removed"]),
-        doubtful=tuple(DoubtfulSpeech(**_with_tuple(each)) for each in content["doubtful"]),
-        gaps=tuple(Gap(**each) for each in content["gaps"]),
-        edits=tuple(SignedEdit(**each) for each in content["edits"]),
+        removed=tuple(RemovedSpeech(**_with_witnesses(fields)) for fields in content["removed"]),
+        doubtful=tuple(DoubtfulSpeech(**_with_witnesses(fields)) for fields in content["doubtful"]),
+        gaps=tuple(Gap(**fields) for fields in content["gaps"]),
+        edits=tuple(SignedEdit(**fields) for fields in content["edits"]),
     )
-
-
-_STRETCHES = ("removed", "doubtful", "gaps", "edits")
 
 
 def _words(content: Mapping[str, Any], turns: Sequence[Turn]) -> tuple[Word, ...]:
@@ -140,5 +140,5 @@ def _words(content: Mapping[str, Any], turns: Sequence[Turn]) -> tuple[Word, ...
     )
 
 
-def _with_tuple(each: Mapping[str, Any]) -> dict[str, Any]:
-    return {**each, "witnesses": tuple(each["witnesses"])}
+def _with_witnesses(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {**fields, "witnesses": tuple(fields["witnesses"])}

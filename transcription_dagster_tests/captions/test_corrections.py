@@ -29,7 +29,7 @@ def spans(words: list[Word]) -> list[tuple[str, float, float]]:
     return [(word.text, word.start, word.end) for word in words]
 
 
-def shown(cues: list[Cue]) -> list[str]:
+def cue_texts(cues: list[Cue]) -> list[str]:
     """Return the cues' texts, with a bar between lines."""
     return ["|".join(cue.lines) for cue in cues]
 
@@ -158,7 +158,7 @@ CUES = [
 
 def test_corrections_keep_every_time() -> None:
     corrected = correct_cues(CUES, "The ferry to North Haven leaves at 9:30. Um, the bridge is closed.")
-    assert shown(corrected) == ["The ferry to North Haven leaves at 9:30.", "Um,", "the bridge is closed."]
+    assert cue_texts(corrected) == ["The ferry to North Haven leaves at 9:30.", "Um,", "the bridge is closed."]
     assert times(corrected) == times(CUES)
 
 
@@ -176,31 +176,31 @@ def test_cues_whose_words_stay_keep_their_lines() -> None:
 
 def test_words_added_after_a_sentence_belong_to_the_next_cue() -> None:
     cues = [Cue(0, 1000, ("It rains.",)), Cue(1100, 2000, ("stay at home.",))]
-    assert shown(correct_cues(cues, "It rains. Please stay at home.")) == ["It rains.", "Please stay at home."]
+    assert cue_texts(correct_cues(cues, "It rains. Please stay at home.")) == ["It rains.", "Please stay at home."]
 
 
 def test_words_added_inside_a_sentence_belong_to_the_cue_before() -> None:
     cues = [Cue(0, 1000, ("it rains",)), Cue(1100, 2000, ("in the north.",))]
-    assert shown(correct_cues(cues, "it rains heavily in the north.")) == ["it rains heavily", "in the north."]
+    assert cue_texts(correct_cues(cues, "it rains heavily in the north.")) == ["it rains heavily", "in the north."]
 
 
 def test_longer_text_is_broken_into_lines_again() -> None:
     cues = [Cue(0, 5000, ("the university of oslo", "and mary smith"))]
     text = "The University of Oslo in Norway and Dr. Mary Smith"
-    assert shown(correct_cues(cues, text)) == ["The University of Oslo|in Norway and Dr. Mary Smith"]
-    assert shown(correct_cues(cues, text, CaptionLimits(max_lines=1))) == [text]
+    assert cue_texts(correct_cues(cues, text)) == ["The University of Oslo|in Norway and Dr. Mary Smith"]
+    assert cue_texts(correct_cues(cues, text, CaptionLimits(max_lines=1))) == [text]
 
 
 def test_dialogue_keeps_its_dashes() -> None:
     cues = [Cue(0, 2000, ("- is it opened?", "- no, closed."))]
-    assert shown(correct_cues(cues, "Is it open? No, it is closed.")) == ["- Is it open?|- No, it is closed."]
-    assert shown(correct_cues(cues, "- Is it opened?\n- No, closed.")) == ["- Is it opened?|- No, closed."]
-    assert shown(correct_cues(cues, "no, closed.")) == ["no, closed."]
+    assert cue_texts(correct_cues(cues, "Is it open? No, it is closed.")) == ["- Is it open?|- No, it is closed."]
+    assert cue_texts(correct_cues(cues, "- Is it opened?\n- No, closed.")) == ["- Is it opened?|- No, closed."]
+    assert cue_texts(correct_cues(cues, "no, closed.")) == ["no, closed."]
 
 
 def test_text_without_spaces_is_corrected_by_characters() -> None:
     cues = [Cue(0, 1000, ("今天天汽很好",)), Cue(1100, 2000, ("我们出去",))]
-    assert shown(correct_cues(cues, "今天天气很好\n我们出去吧")) == ["今天天气很好", "我们出去吧"]
+    assert cue_texts(correct_cues(cues, "今天天气很好\n我们出去吧")) == ["今天天气很好", "我们出去吧"]
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,12 @@ LIMITS = CaptionLimits()
 GAP = LIMITS.gap_ms
 
 
-def shown(words: list[Word], limits: CaptionLimits | None = None) -> list[str]:
+def cue_texts(words: list[Word], limits: CaptionLimits | None = None) -> list[str]:
     """Return the cues' texts, with a bar between lines."""
     return ["|".join(cue.lines) for cue in make_cues(words, limits)]
 
 
-def said(cues: list[Cue]) -> list[str]:
+def words_of(cues: list[Cue]) -> list[str]:
     """Return the words of cues, without the dashes of dialogue."""
     lines = (line.removeprefix("- ") if len(cue.lines) > 1 else line for cue in cues for line in cue.lines)
     return " ".join(lines).split()
@@ -59,8 +59,8 @@ def test_any_words_give_valid_cues(words: list[Word]) -> None:
 
 
 @given(spoken_words(speakers=True))
-def test_every_word_is_shown_once_in_order(words: list[Word]) -> None:
-    assert said(make_cues(words)) == [word.text for word in words]
+def test_every_word_appears_once_in_order(words: list[Word]) -> None:
+    assert words_of(make_cues(words)) == [word.text for word in words]
 
 
 @given(wild_words)
@@ -127,7 +127,7 @@ def test_a_cue_holds_one_speaker_or_two_short_turns(words: list[Word]) -> None:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=60), min_size=1, max_size=30), st.integers(1, 4))
-def test_custom_limits_are_kept(texts: list[str], lines: int) -> None:
+def test_custom_limits_are_met(texts: list[str], lines: int) -> None:
     limits = CaptionLimits(max_lines=lines, max_line_characters=20, frame_rate=50)
     words = say(" ".join(texts))
     for cue in make_cues(words, limits):
@@ -148,7 +148,7 @@ def test_one_word_makes_one_cue_that_can_be_read() -> None:
 
 def test_a_sentence_that_fits_is_one_cue() -> None:
     text = "The ferry to North Haven leaves at nine. The bridge over the old river is closed until Monday."
-    assert shown(say(text)) == [
+    assert cue_texts(say(text)) == [
         "The ferry to North Haven leaves at nine.",
         "The bridge over the old river|is closed until Monday.",
     ]
@@ -159,7 +159,7 @@ def test_a_long_sentence_is_cut_at_its_clauses() -> None:
         "The minister, who had been expected to resign on Tuesday, told some reporters later in the evening "
         "about his plans for the coming months, and left the building."
     )
-    assert shown(say(text)) == [
+    assert cue_texts(say(text)) == [
         "The minister, who had been expected|to resign on Tuesday,",
         "told some reporters later in the evening|about his plans for the coming months,",
         "and left the building.",
@@ -184,11 +184,11 @@ def test_names_and_numbers_are_never_cut_where_that_can_be_avoided(name: str, pa
 def test_a_decimal_number_at_the_edge_of_a_cue_is_whole() -> None:
     words = say("the level of the water in the harbour rose within two days by nearly")
     point = [Word("3", 4.0, 4.2), Word(".5", 4.2, 4.4, glued=True), Word("metres", 4.4, 4.8), Word("here.", 4.8, 5.1)]
-    assert any("3.5 metres" in line for text in shown([*words, *point]) for line in text.split("|"))
+    assert any("3.5 metres" in line for text in cue_texts([*words, *point]) for line in text.split("|"))
 
 
 def test_a_silence_ends_a_cue() -> None:
-    assert shown(say("and then [4] nothing")) == ["and then", "nothing"]
+    assert cue_texts(say("and then [4] nothing")) == ["and then", "nothing"]
 
 
 def test_a_short_answer_joins_its_neighbour_rather_than_flash() -> None:
@@ -200,12 +200,14 @@ def test_a_short_answer_joins_its_neighbour_rather_than_flash() -> None:
 
 def test_a_word_of_forty_letters_is_whole() -> None:
     word = "Rindfleischetikettierungsüberwachungsaufgabe"
-    assert word in shown(say(f"the law on {word} was passed"))[0].split("|") or word in shown(say(f"the {word}"))
+    assert word in cue_texts(say(f"the law on {word} was passed"))[0].split("|") or word in cue_texts(
+        say(f"the {word}")
+    )
 
 
 def test_capitals_emoji_and_right_to_left_text_are_words() -> None:
     text = "שלום עולם 😀😀 THE END مرحبا بالعالم"
-    assert said(make_cues(say(text))) == text.split()
+    assert words_of(make_cues(say(text))) == text.split()
 
 
 def test_text_without_spaces_fills_lines_of_wide_characters() -> None:
@@ -244,7 +246,7 @@ def test_a_word_stretched_over_silence_does_not_extend_its_cue() -> None:
 
 def test_two_short_turns_share_a_cue_with_dashes() -> None:
     words = [*say("Open?", speaker="spk_0"), *say("Closed.", start=0.4, speaker="spk_1")]
-    assert shown(words) == ["- Open?|- Closed."]
+    assert cue_texts(words) == ["- Open?|- Closed."]
 
 
 def test_long_turns_do_not_share_a_cue() -> None:
@@ -252,7 +254,7 @@ def test_long_turns_do_not_share_a_cue() -> None:
         *say("Is the bridge over the river open again?", speaker="spk_0"),
         *say("It stays closed until Monday morning.", start=3.0, speaker="spk_1"),
     ]
-    assert shown(words) == ["Is the bridge over the river open again?", "It stays closed until Monday morning."]
+    assert cue_texts(words) == ["Is the bridge over the river open again?", "It stays closed until Monday morning."]
 
 
 def test_turns_share_a_cue_only_if_they_fit_with_their_dashes() -> None:
@@ -263,7 +265,7 @@ def test_turns_share_a_cue_only_if_they_fit_with_their_dashes() -> None:
 
 def test_one_line_leaves_no_room_for_two_speakers() -> None:
     words = [*say("Open?", speaker="spk_0"), *say("Closed.", start=0.4, speaker="spk_1")]
-    assert shown(words, CaptionLimits(max_lines=1)) == ["Open?", "Closed."]
+    assert cue_texts(words, CaptionLimits(max_lines=1)) == ["Open?", "Closed."]
 
 
 # --- limits

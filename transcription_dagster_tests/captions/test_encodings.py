@@ -49,7 +49,7 @@ def test_an_encoding_is_detected_and_written_again(text: str, encoding: str) -> 
 
 
 @pytest.mark.parametrize(("text", "encoding"), [("你好", "gb18030"), ("Öğretmen", "cp1254"), ("Xyzö qürk", "cp1252")])
-def test_an_uncertain_encoding_must_be_given(text: str, encoding: str) -> None:
+def test_an_uncertain_encoding_must_be_specified(text: str, encoding: str) -> None:
     data = f"1\n00:00:01,000 --> 00:00:02,500\n{text}\n".encode(encoding)
     with pytest.raises(InvalidCaptions, match=rf"give it with --encoding \(likely .*{encoding}"):
         decode(data)

@@ -18,7 +18,7 @@ SONG = (
 )
 
 
-def shown(cues: list[Cue]) -> list[str]:
+def cue_texts(cues: list[Cue]) -> list[str]:
     return ["|".join(cue.lines) for cue in cues]
 
 
@@ -40,18 +40,20 @@ def test_corrected_cues_keep_the_notes_of_every_cue(text: str) -> None:
     cues = make_cues(say(text))
     assert correct_cues(cues, text) == cues
     corrected = correct_cues(cues, text.replace("river", "reever").replace("boats", "ships"))
-    assert shown(corrected) == [each.replace("river", "reever").replace("boats", "ships") for each in shown(cues)]
+    assert cue_texts(corrected) == [
+        each.replace("river", "reever").replace("boats", "ships") for each in cue_texts(cues)
+    ]
 
 
 def test_added_notes_are_at_both_ends_of_every_cue() -> None:
     cues = make_cues(say(SONG.replace("♪", "")))
-    corrected = shown(correct_cues(cues, SONG))
+    corrected = cue_texts(correct_cues(cues, SONG))
     assert sum(each.count("♪") for each in corrected) == 2 * sum("♪" in each for each in corrected) >= 4
 
 
 def test_several_songs_keep_their_own_notes() -> None:
     text = "♪ Row, row, row your boat, gently down the stream ♪ ♪ Merrily, merrily, merrily, life is but a dream ♪"
-    assert shown(make_cues(say(text))) == [
+    assert cue_texts(make_cues(say(text))) == [
         "♪ Row, row, row your boat,|gently down the stream ♪",
         "♪ Merrily, merrily,|merrily, life is but a dream ♪",
     ]
@@ -59,7 +61,7 @@ def test_several_songs_keep_their_own_notes() -> None:
 
 def test_notes_glued_to_words_stay_glued() -> None:
     text = SONG.replace("♪ The", "♪The").replace("along ♪", "along♪")
-    cues = shown(make_cues(say(text)))
+    cues = cue_texts(make_cues(say(text)))
     assert all(each.count("♪") in (0, 2) for each in cues)
     assert any(each.startswith("♪") and not each.startswith("♪ ") for each in cues)
 
@@ -81,7 +83,7 @@ def test_a_note_without_a_partner_makes_no_song(text: str) -> None:
 def test_notes_without_words_between_them_make_no_song(count: int) -> None:
     """Whisper writes music in languages without spaces as single notes."""
     notes = [Word("♪", number * 0.5, number * 0.5 + 0.4, glued=number > 0) for number in range(count)]
-    assert shown(make_cues(notes)) == ["♪" * count]
+    assert cue_texts(make_cues(notes)) == ["♪" * count]
 
 
 def test_notes_minutes_apart_enclose_no_song() -> None:

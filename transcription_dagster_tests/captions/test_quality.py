@@ -49,7 +49,7 @@ def test_captions_that_keep_the_limits_have_no_findings() -> None:
         (Cue(0, 1000, ("twenty-one characters",)), "reading_speed", Severity.WARN),
     ],
 )
-def test_a_cue_beyond_a_limit_is_found(cue: Cue, kind: str, severity: Severity) -> None:
+def test_a_cue_beyond_a_limit_is_reported(cue: Cue, kind: str, severity: Severity) -> None:
     assert kinds(caption_findings([cue])) == [(kind, 1, severity)]
 
 
@@ -60,7 +60,7 @@ def test_a_cue_at_a_limit_has_no_finding(cue: Cue) -> None:
     assert caption_findings([cue]) == []
 
 
-def test_overlaps_and_narrow_gaps_are_found_at_the_first_of_two_cues() -> None:
+def test_overlaps_and_narrow_gaps_are_reported_at_the_first_of_two_cues() -> None:
     cues = [Cue(0, 2000, ("one",)), Cue(1900, 4000, ("two",)), Cue(4020, 6000, ("three",)), Cue(6084, 8000, ("four",))]
     findings = caption_findings(cues)
     assert kinds(findings) == [("overlap", 1, "ERROR"), ("gap", 2, "WARN")]
@@ -81,7 +81,7 @@ def test_our_captions_never_have_errors(words: list[Word]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "loop"),
     [
         ("no no no no", None),
         ("No, no, no, no, no!", Repetition(0, 5, 1, 5)),
@@ -94,8 +94,8 @@ def test_our_captions_never_have_errors(words: list[Word]) -> None:
         ("one", None),
     ],
 )
-def test_implausible_repetitions_are_found(text: str, found: Repetition | None) -> None:
-    assert repetitions(text.split()) == ([found] if found else [])
+def test_implausible_repetitions_are_reported(text: str, loop: Repetition | None) -> None:
+    assert repetitions(text.split()) == ([loop] if loop else [])
 
 
 def test_a_loop_is_reported_once_by_its_shortest_phrase() -> None:
@@ -103,8 +103,8 @@ def test_a_loop_is_reported_once_by_its_shortest_phrase() -> None:
 
 
 def test_several_loops_are_reported_in_order() -> None:
-    found = repetitions(("b c " * 5 + "x y z " + "a " * 9).split())
-    assert [(loop.first, loop.times) for loop in found] == [(0, 5), (13, 9)]
+    loops = repetitions(("b c " * 5 + "x y z " + "a " * 9).split())
+    assert [(loop.first, loop.times) for loop in loops] == [(0, 5), (13, 9)]
 
 
 def test_loops_are_placed_in_time_and_certain_ones_are_errors() -> None:
@@ -115,7 +115,7 @@ def test_loops_are_placed_in_time_and_certain_ones_are_errors() -> None:
     ]
 
 
-def test_text_that_compresses_too_well_is_found() -> None:
+def test_text_that_compresses_too_well_is_reported() -> None:
     segments = [
         Segment(0, 5, 0, 1, compression_ratio=2.4),
         Segment(5, 9, 1, 2, compression_ratio=2.5),
@@ -142,7 +142,7 @@ def levels(*values: float) -> list[tuple[float, float, float]]:
     return [(float(second), second + 1.0, value) for second, value in enumerate(values)]
 
 
-def test_speech_over_silence_is_found() -> None:
+def test_speech_over_silence_is_reported() -> None:
     segments = [Segment(0.0, 2.0, 0, 3), Segment(2.0, 4.0, 3, 6)]
     findings = silence_findings(segments, levels(-20, -25, -70, -80))
     assert kinds(findings) == [("silence", 2.0, "WARN")]
@@ -196,7 +196,7 @@ def test_a_faithful_text_has_no_findings() -> None:
         ("it is 3.500 metres", "it is 3500 metres", 3),
     ],
 )
-def test_changed_numbers_are_found(old: str, new: str, place: int) -> None:
+def test_changed_numbers_are_reported(old: str, new: str, place: int) -> None:
     assert kinds(faithfulness(old, new, max_changed_share=1.0)) == [("number", place, "ERROR")]
 
 
@@ -205,7 +205,7 @@ def test_a_number_may_be_written_in_digits() -> None:
 
 
 @pytest.mark.parametrize(("changed", "severity"), [(3, "WARN"), (6, "ERROR")])
-def test_too_many_changes_are_found(changed: int, severity: str) -> None:
+def test_too_many_changes_are_reported(changed: int, severity: str) -> None:
     old = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]
     new = ["x"] * changed + old[changed:]
     assert kinds(faithfulness(" ".join(old), " ".join(new))) == [("changed", 1, severity)]

@@ -74,8 +74,10 @@ def test_no_cues_give_empty_files() -> None:
 def test_a_strict_srt_parser_finds_the_same_cues(cues: list[Cue]) -> None:
     parsed = list(srt.parse(to_srt(cues), ignore_errors=False))
     assert [subtitle.index for subtitle in parsed] == list(range(1, len(cues) + 1))
-    found = [(round(s.start.total_seconds() * 1000), round(s.end.total_seconds() * 1000), s.content) for s in parsed]
-    assert found == [(start, end, text.replace("-->", "->")) for start, end, text in spoken(cues)]
+    read_back = [
+        (round(s.start.total_seconds() * 1000), round(s.end.total_seconds() * 1000), s.content) for s in parsed
+    ]
+    assert read_back == [(start, end, text.replace("-->", "->")) for start, end, text in spoken(cues)]
 
 
 @given(spoken_words())
@@ -179,7 +181,7 @@ def test_vtt_without_its_header_is_refused(text: str) -> None:
         read_vtt(text)
 
 
-def test_the_shape_of_captions_is_kept_in_both_formats() -> None:
+def test_both_formats_preserve_the_lines_of_captions() -> None:
     cues = make_cues(say("- five < 3 & counting --> done. [2] Ünïcödé 😀 שלום."))
     assert [cue.lines for cue in read_vtt(to_vtt(cues))] == [cue.lines for cue in cues]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from transcription_dagster.corrections import drafts
 from transcription_dagster.corrections.carrying import carry
 from transcription_dagster.model import Word
-from transcription_dagster_tests.corrections.test_reading import Sheet, said_by
+from transcription_dagster_tests.corrections.test_reading import Sheet, spoken_by
 from transcription_dagster_tests.sample_transcripts import spoken
 
 
@@ -29,7 +29,7 @@ def test_a_change_is_carried_to_the_same_words() -> None:
     assert [change.draft.carried_from for change in new.changes] == [1]
 
 
-def test_the_nearest_of_several_places_is_taken() -> None:
+def test_a_change_moves_to_the_nearest_of_several_places() -> None:
     words = spoken("no yes no yes no yes")
     sheet = Sheet(words).retype(0, 6, "no yes no yep no yes")
     assert carried(sheet, later(words, 0.3)).text == "no yes no yep no yes"
@@ -73,10 +73,10 @@ def test_undone_and_overwritten_changes_are_not_carried() -> None:
 
 
 def test_names_are_carried_by_time() -> None:
-    sheet = Sheet(said_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6)))
+    sheet = Sheet(spoken_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6)))
     sheet.add(drafts.name_speaker(sheet.reading, 0, 2, "Ada", everywhere=True))
     sheet.add(drafts.name_speaker(sheet.reading, 4, 6, "Ada", everywhere=True))
-    new = carried(sheet, said_by("a b c d e f", spk_1=(0, 2), spk_0=(2, 4), spk_2=(4, 6)))
+    new = carried(sheet, spoken_by("a b c d e f", spk_1=(0, 2), spk_0=(2, 4), spk_2=(4, 6)))
     assert [(turn.speaker, turn.text) for turn in new.reading.turns()] == [
         ("Ada", "a b"),
         ("spk_0", "c d"),

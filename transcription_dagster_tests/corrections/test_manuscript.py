@@ -59,7 +59,7 @@ def test_a_recording_is_due_when_quiet_until_a_run_is_requested(archive: Engine)
     assert journal.due(archive, 0, 10) == {RECORDING: 2}
 
 
-def test_a_new_transcript_takes_the_changes_over_once(archive: Engine) -> None:
+def test_changes_are_carried_over_to_a_new_transcript_once(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
     again = Manuscript.of(transcript("one tooth three four"), None)
     moved = load_corrected(archive, again)
@@ -76,8 +76,8 @@ def test_forgetting_a_recording_forgets_its_corrections(archive: Engine) -> None
     forget(archive, RECORDING)
     with archive.connect() as connection:
         for table in ("corrections", "corrected_recordings"):
-            found = connection.execute(text(f"SELECT count(*) FROM transcription_data.{table}"))
-            assert found.scalar_one() == 0
+            rows = connection.execute(text(f"SELECT count(*) FROM transcription_data.{table}"))
+            assert rows.scalar_one() == 0
     with pytest.raises((UnknownRecording, RecordingForgotten)):
         retype(archive, 0, 2, "one too")
 

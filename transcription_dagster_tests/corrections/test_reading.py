@@ -58,7 +58,7 @@ class Sheet:
         return self.reading.text().strip()
 
 
-def said_by(text: str, **speakers: Sequence[int]) -> tuple[Word, ...]:
+def spoken_by(text: str, **speakers: Sequence[int]) -> tuple[Word, ...]:
     """Return words, given the range of words of each speaker."""
     words = list(spoken(text))
     for name, (first, stop) in speakers.items():
@@ -128,7 +128,7 @@ def test_restoring_the_machines_words_can_be_undone() -> None:
 
 
 def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
-    words = said_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6))
+    words = spoken_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6))
     sheet = Sheet(words)
     assert [turn.speaker for turn in sheet.reading.turns()] == ["spk_0", "spk_1", "spk_2"]
     sheet.add(drafts.name_speaker(sheet.reading, 0, 2, " Ada  Lovelace", everywhere=False))
@@ -145,7 +145,7 @@ def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
 
 
 def test_turns_are_split_and_joined() -> None:
-    words = said_by("a b c d", spk_0=(0, 2), spk_1=(2, 4))
+    words = spoken_by("a b c d", spk_0=(0, 2), spk_1=(2, 4))
     sheet = Sheet(words)
     sheet.add(drafts.split_turn(sheet.reading, 1))
     assert [turn.text for turn in sheet.reading.turns()] == ["a", "b", "c d"]
@@ -158,7 +158,7 @@ def test_turns_are_split_and_joined() -> None:
 
 
 def test_a_name_stays_with_deleted_words_that_are_restored() -> None:
-    words = said_by("a b c", spk_0=(0, 3))
+    words = spoken_by("a b c", spk_0=(0, 3))
     sheet = Sheet(words).retype(0, 3, "")
     sheet.add(drafts.name_speaker(sheet.reading, 0, 3, "Ada", everywhere=True))
     sheet.retype(0, 3, "a b c")
@@ -173,9 +173,9 @@ def test_unintelligible_words_are_marked() -> None:
 
 def test_replacing_finds_whole_words_and_shows_both_texts() -> None:
     sheet = Sheet(spoken("the cat sat with another Cat in the category"))
-    found = find_replacements(sheet.reading, "cat", "dog")
-    assert [(each.new, each.count) for each in found] == [("the dog sat with another dog in the category", 2)]
-    sheet.add(replace_all(sheet.reading, found))
+    matches = find_replacements(sheet.reading, "cat", "dog")
+    assert [(each.new, each.count) for each in matches] == [("the dog sat with another dog in the category", 2)]
+    sheet.add(replace_all(sheet.reading, matches))
     assert [(change.draft.heard, change.draft.new) for change in sheet.changes] == [("cat", "dog"), ("Cat", "dog")]
     assert find_replacements(sheet.reading, "cat", "dog") == []
     with pytest.raises(UnusableCorrection):

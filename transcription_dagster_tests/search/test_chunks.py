@@ -75,12 +75,12 @@ def test_chunks_hold_every_word_fit_and_go_forward(lengths: list[int], max_token
     chunks = make_chunks(spoken, count_words, max_tokens, overlap)
     following = 0
     for chunk in chunks:
-        said = [int(word.rstrip(".")) for word in chunk.text.split()]
-        assert said == list(range(said[0], said[-1] + 1))
-        assert len(said) <= max_tokens
-        assert following - overlap <= said[0] <= following <= said[-1]
+        chunk_numbers = [int(word.rstrip(".")) for word in chunk.text.split()]
+        assert chunk_numbers == list(range(chunk_numbers[0], chunk_numbers[-1] + 1))
+        assert len(chunk_numbers) <= max_tokens
+        assert following - overlap <= chunk_numbers[0] <= following <= chunk_numbers[-1]
         assert chunk.start < chunk.end
-        following = said[-1] + 1
+        following = chunk_numbers[-1] + 1
     assert following == sum(lengths)
 
 

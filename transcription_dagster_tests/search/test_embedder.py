@@ -110,10 +110,10 @@ def titan(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable
 
 
 def embedding(request: Request) -> Reply:
-    asked = json.loads(request.body)
+    request_body = json.loads(request.body)
     assert request.path == "/model/amazon.titan-embed-text-v2%3A0/invoke"
-    assert (asked["dimensions"], asked["normalize"]) == (1024, True)
-    vector = [float(len(asked["inputText"]))] + [0.0] * 1023
+    assert (request_body["dimensions"], request_body["normalize"]) == (1024, True)
+    vector = [float(len(request_body["inputText"]))] + [0.0] * 1023
     return Reply(headers={"Content-Type": "application/json"}, body=json.dumps({"embedding": vector}).encode())
 
 

@@ -167,7 +167,7 @@ def test_the_same_chunks_again_are_the_same_hits(own_library: Engine) -> None:
     assert search(own_library, "ferry", Embedding(MODEL, EAST)) == before
 
 
-def test_replaced_chunks_are_no_longer_found(own_library: Engine) -> None:
+def test_replaced_chunks_are_not_found(own_library: Engine) -> None:
     replace_chunks(own_library, FERRY, MODEL, [])
     assert {hit.recording for hit in search(own_library, "ferry or tickets", Embedding(MODEL, NORTH))} == {
         WEATHER,
@@ -226,7 +226,7 @@ def test_a_model_is_retired_when_the_last_recording_has_left_it(own_library: Eng
         assert connection.execute(indexes).scalar_one() == 1
 
 
-def test_a_forgotten_recording_is_no_longer_found(own_library: Engine) -> None:
+def test_a_forgotten_recording_is_not_found(own_library: Engine) -> None:
     forget(own_library, FERRY)
     assert {hit.recording for hit in search(own_library, "ferry", Embedding(MODEL, NORTH))} == {WEATHER, GERMAN}
 
@@ -278,8 +278,8 @@ def test_words_are_found_in_scripts_without_spaces(unspaced: Engine, query: str,
     (hit,) = search(unspaced, query)
     assert hit.text == UNSPACED[language]
     assert MATCH_START in hit.snippet
-    shown = hit.snippet.replace(MATCH_START, "").replace(MATCH_END, "")
-    assert shown == unicodedata.normalize("NFKC", UNSPACED[language])
+    unmarked = hit.snippet.replace(MATCH_START, "").replace(MATCH_END, "")
+    assert unmarked == unicodedata.normalize("NFKC", UNSPACED[language])
 
 
 @pytest.mark.parametrize("query", ["京東", "京都", "东京图书馆", "北京 -图书馆", "สมุดห้อง", "관서도"])
@@ -323,6 +323,9 @@ def test_a_speaker_is_found_by_name_in_any_case(own_library: Engine) -> None:
         ],
     )
     assert [hit.start for hit in search(own_library, "ferry", speaker="ada brooks", recording=FERRY)] == [0.0]
-    found = search(own_library, "ferry", Embedding(MODEL, NORTH), speaker="Ben", recording=FERRY)
-    assert sorted((hit.start, tuple(hit.speakers)) for hit in found) == [(0.0, ("Ada Brooks", "Ben")), (4.0, ("Ben",))]
+    matches = search(own_library, "ferry", Embedding(MODEL, NORTH), speaker="Ben", recording=FERRY)
+    assert sorted((hit.start, tuple(hit.speakers)) for hit in matches) == [
+        (0.0, ("Ada Brooks", "Ben")),
+        (4.0, ("Ben",)),
+    ]
     assert search(own_library, "ferry", speaker="Ada") == []

@@ -172,7 +172,7 @@ def test_amazons_job_needs_a_recording() -> None:
         read_transcript(amazon([]))
 
 
-def test_a_given_recording_overrides_the_document() -> None:
+def test_a_recording_argument_overrides_the_document() -> None:
     other = "2c63eda2-4ecd-5d4c-b915-98e162482c4b"
     assert read_transcript(write_transcript(Transcript(RECORDING, ())), recording=other).recording == other
     assert read_transcript(amazon([]), recording="").recording == ""

@@ -236,11 +236,11 @@ def test_missing_or_numeric_names_are_accepted() -> None:
 
 
 @given(st.text(alphabet="a1 é.,。)]'’\"”¿", max_size=12))
-def test_trailing_punctuation_is_found_as_by_a_search_from_the_start(text: str) -> None:
+def test_trailing_punctuation_is_split_as_by_a_search_from_the_start(text: str) -> None:
     pattern = r"""(?<=\S)[.,;:!?…。、，．！？；：؟،؛۔।॥\]})"”»」』）】〉》]['’.,;:!?…"”»\]})]*$"""
     marks = re.search(pattern, text)
-    found = (text[: marks.start()], marks.group()) if marks else (text, "")
-    expected = found if any(character.isalnum() for character in text) else (text, "")
+    expected_parts = (text[: marks.start()], marks.group()) if marks else (text, "")
+    expected = expected_parts if any(character.isalnum() for character in text) else (text, "")
     assert amazon_json._split_punctuation(text) == expected
 
 

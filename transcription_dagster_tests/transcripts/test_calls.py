@@ -18,7 +18,7 @@ from transcription_dagster.transcripts.channels import order_by_turns
 from transcription_dagster.transcripts.plain_text import join_words
 
 
-def said(text: str, start: float, step: float = 0.3, **more: Any) -> list[dict[str, Any]]:
+def items_of(text: str, start: float, step: float = 0.3, **more: Any) -> list[dict[str, Any]]:
     """Return the items of a sentence with consecutive words."""
     items: list[dict[str, Any]] = []
     for number, part in enumerate(text.split()):
@@ -45,8 +45,8 @@ def turns(transcript: Transcript) -> list[tuple[str | None, str]]:
     return [(speaker, join_words(words)) for speaker, words in found]
 
 
-FIRST = said("When does the ferry leave?", 1.0)
-SECOND = said("At ten past nine.", 3.0)
+FIRST = items_of("When does the ferry leave?", 1.0)
+SECOND = items_of("At ten past nine.", 3.0)
 
 
 def test_in_older_documents_channels_are_speakers() -> None:
@@ -57,8 +57,8 @@ def test_in_older_documents_channels_are_speakers() -> None:
 
 
 def test_people_who_talk_at_once_keep_their_sentences() -> None:
-    items = said("I would like to cancel my order", 1.0, channel_label="ch_0")
-    items += said("sure let me look that up now", 1.1, channel_label="ch_1")
+    items = items_of("I would like to cancel my order", 1.0, channel_label="ch_0")
+    items += items_of("sure let me look that up now", 1.1, channel_label="ch_1")
     items.sort(key=lambda item: float(item["start_time"]))
     transcript = read({"items": items})
     assert turns(transcript) == [("ch_0", "I would like to cancel my order"), ("ch_1", "sure let me look that up now")]
@@ -68,8 +68,8 @@ def test_people_who_talk_at_once_keep_their_sentences() -> None:
 
 
 def test_an_answer_between_two_sentences_is_placed_between_them() -> None:
-    items = said("We leave at nine. Bring your own lunch.", 0.0, channel_label="ch_0")
-    items += said("Fine.", 1.0, channel_label="ch_1")
+    items = items_of("We leave at nine. Bring your own lunch.", 0.0, channel_label="ch_0")
+    items += items_of("Fine.", 1.0, channel_label="ch_1")
     assert [text for _, text in turns(read({"items": items}))] == [
         "We leave at nine.",
         "Fine.",
@@ -78,14 +78,14 @@ def test_an_answer_between_two_sentences_is_placed_between_them() -> None:
 
 
 def test_speakers_are_numbered_per_channel() -> None:
-    items = said("One here.", 0, channel_label="ch_0", speaker_label="spk_0")
-    items += said("Another there.", 2, channel_label="ch_1", speaker_label="spk_0")
+    items = items_of("One here.", 0, channel_label="ch_0", speaker_label="spk_0")
+    items += items_of("Another there.", 2, channel_label="ch_1", speaker_label="spk_0")
     assert [speaker for speaker, _ in turns(read({"items": items}))] == ["ch_0/spk_0", "ch_1/spk_0"]
 
 
 def test_segments_keep_their_words() -> None:
-    first = said("Good morning everybody.", 1.0, channel_label="ch_0")
-    second = said("Hello.", 1.1, channel_label="ch_1")
+    first = items_of("Good morning everybody.", 1.0, channel_label="ch_0")
+    second = items_of("Hello.", 1.1, channel_label="ch_1")
     items = [{**item, "id": number} for number, item in enumerate(first + second)]
     segments = [
         {"id": 0, "start_time": "1.0", "end_time": "1.9", "items": [0, 1, 2, 3]},
@@ -97,7 +97,7 @@ def test_segments_keep_their_words() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 50), st.integers(1, 8)), min_size=1, max_size=12))
-def test_no_word_is_lost_and_time_goes_forward(sentences: list[tuple[str, float, int]]) -> None:
+def test_no_word_is_lost_and_times_increase(sentences: list[tuple[str, float, int]]) -> None:
     texts: list[str] = []
     spans: list[tuple[float, float]] = []
     channels: list[str] = []

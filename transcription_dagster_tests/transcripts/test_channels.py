@@ -12,7 +12,7 @@ from transcription_dagster.transcripts.channels import merge_channels, spread_tu
 RECORDING = "00000000-0000-0000-0000-000000000001"
 
 
-def said(text: str, start: float, *, step: float = 0.3, gaps: tuple[Gap, ...] = ()) -> Transcript:
+def channel_transcript(text: str, start: float, *, step: float = 0.3, gaps: tuple[Gap, ...] = ()) -> Transcript:
     """Return consecutive words, as one segment."""
     words = tuple(
         Word(word, round(start + step * number, 3), round(start + step * (number + 1), 3))
@@ -44,7 +44,11 @@ def text(transcript: Transcript) -> list[tuple[str | None, str]]:
 
 def test_turns_are_in_order_of_time_with_their_channel():
     merged = merge_channels(
-        [joined(said("Hello there.", 0), said("Fine.", 5)), said("How are you?", 2)], levels(-20, -20)
+        [
+            joined(channel_transcript("Hello there.", 0), channel_transcript("Fine.", 5)),
+            channel_transcript("How are you?", 2),
+        ],
+        levels(-20, -20),
     )
     assert " ".join(word.text for word in merged.words) == "Hello there. How are you? Fine."
     assert [word.speaker for word in merged.words] == ["ch_0"] * 2 + ["ch_1"] * 3 + ["ch_0"]
@@ -53,16 +57,16 @@ def test_turns_are_in_order_of_time_with_their_channel():
 
 
 def test_simultaneous_speech_keeps_its_times_and_sentences():
-    one, other = said("He could rise and seem.", 0.3), said("Nobody knows that yet.", 0.4)
+    one, other = channel_transcript("He could rise and seem.", 0.3), channel_transcript("Nobody knows that yet.", 0.4)
     merged = merge_channels([one, other], levels(-20, -20))
     assert " ".join(word.text for word in merged.words) == "He could rise and seem. Nobody knows that yet."
     assert [word.start for word in merged.words] == [word.start for word in (*one.words, *other.words)]
 
 
-def test_cross_talk_is_kept_only_on_the_louder_channel():
-    echo = said("I will send it tomorrow", 1.05)
+def test_cross_talk_remains_only_on_the_louder_channel():
+    echo = channel_transcript("I will send it tomorrow", 1.05)
     for quiet, loud in ((0, 1), (1, 0)):
-        both = [said("I will send it tomorrow", 1.0), said("I will send it tomorrow", 1.0)]
+        both = [channel_transcript("I will send it tomorrow", 1.0), channel_transcript("I will send it tomorrow", 1.0)]
         both[quiet] = echo
         merged = merge_channels(both, levels(*(-40 if channel == quiet else -20 for channel in (0, 1))))
         assert text(merged) == [(f"ch_{loud}", word) for word in ("I", "will", "send", "it", "tomorrow")]
@@ -72,34 +76,45 @@ def test_cross_talk_is_kept_only_on_the_louder_channel():
 
 
 def test_misheard_words_of_an_echo_are_removed_with_it():
-    merged = merge_channels([said("I will send it tomorrow", 1), said("I will mend it tomorrow", 1)], levels(-20, -40))
+    merged = merge_channels(
+        [channel_transcript("I will send it tomorrow", 1), channel_transcript("I will mend it tomorrow", 1)],
+        levels(-20, -40),
+    )
     assert " ".join(word.text for word in merged.words) == "I will send it tomorrow"
 
 
 def test_two_speakers_saying_yes_at_once_are_both_kept():
-    merged = merge_channels([said("Yes.", 1), said("Yes.", 1.1)], levels(-20, -22))
+    merged = merge_channels([channel_transcript("Yes.", 1), channel_transcript("Yes.", 1.1)], levels(-20, -22))
     assert text(merged) == [("ch_0", "Yes."), ("ch_1", "Yes.")]
 
 
 def test_the_same_words_a_second_later_are_not_an_echo():
-    merged = merge_channels([said("We leave at nine", 1), said("We leave at nine", 2.5)], levels(-20, -40))
+    merged = merge_channels(
+        [channel_transcript("We leave at nine", 1), channel_transcript("We leave at nine", 2.5)], levels(-20, -40)
+    )
     assert len(merged.words) == 8
 
 
 def test_one_voice_on_two_equal_channels_is_written_once():
-    merged = merge_channels([said("We leave at nine", 1), said("We leave at nine", 1)], levels(-20, -20))
+    merged = merge_channels(
+        [channel_transcript("We leave at nine", 1), channel_transcript("We leave at nine", 1)], levels(-20, -20)
+    )
     assert text(merged) == [("ch_0", word) for word in ("We", "leave", "at", "nine")]
 
 
 def test_speech_with_words_on_another_channel_is_not_a_gap():
     covered, open_gap = Gap(0.0, 1.2), Gap(8.0, 9.0)
-    merged = merge_channels([said("We leave at nine", 0), said("Good.", 5, gaps=(covered, open_gap))], levels(-20, -20))
+    merged = merge_channels(
+        [channel_transcript("We leave at nine", 0), channel_transcript("Good.", 5, gaps=(covered, open_gap))],
+        levels(-20, -20),
+    )
     assert merged.gaps == (open_gap,)
 
 
 def test_a_merged_transcript_reads_back_as_it_was_and_has_amazons_channel_labels():
     merged = merge_channels(
-        [said("He could rise and seem.", 0.3), said("Nobody knows that yet.", 0.4)], levels(-20, -20)
+        [channel_transcript("He could rise and seem.", 0.3), channel_transcript("Nobody knows that yet.", 0.4)],
+        levels(-20, -20),
     )
     document = write_transcript(merged)
     assert read_transcript(document) == merged
@@ -114,7 +129,11 @@ def test_a_merged_transcript_reads_back_as_it_was_and_has_amazons_channel_labels
 
 def test_captions_of_people_who_talk_at_once_go_forward():
     merged = merge_channels(
-        [said("He could rise and seem to complain.", 0.3), said("Nobody knows that yet at all.", 0.4)], levels(-20, -20)
+        [
+            channel_transcript("He could rise and seem to complain.", 0.3),
+            channel_transcript("Nobody knows that yet at all.", 0.4),
+        ],
+        levels(-20, -20),
     )
     (cue,) = make_cues(merged.words, duration=20)
     assert cue.lines == ("- He could rise and seem to complain.", "- Nobody knows that yet at all.")

@@ -38,16 +38,16 @@ def turns(*spans: tuple[float, float, str]) -> list[SpeakerTurn]:
 
 
 def test_each_word_belongs_to_the_speaker_with_the_most_time():
-    found = with_speakers(spoken("a b c d e f"), turns((0, 1.3, "spk_0"), (1.3, 3, "spk_1")))
-    assert speakers_of(found) == "000111"
+    labelled = with_speakers(spoken("a b c d e f"), turns((0, 1.3, "spk_0"), (1.3, 3, "spk_1")))
+    assert speakers_of(labelled) == "000111"
 
 
 def test_a_short_answer_inside_a_long_turn_belongs_to_the_other_speaker():
-    found = with_speakers(spoken("a b c d e f"), turns((0, 3, "spk_0"), (1.0, 1.5, "spk_1")))
+    labelled = with_speakers(spoken("a b c d e f"), turns((0, 3, "spk_0"), (1.0, 1.5, "spk_1")))
     # Both talk during the third word, neither for longer: it stays with the current speaker.
-    assert speakers_of(found) == "000000"
-    found = with_speakers(spoken("a b c d e f"), turns((0, 1.1, "spk_0"), (1.0, 1.5, "spk_1"), (1.4, 3, "spk_0")))
-    assert speakers_of(found) == "001000"
+    assert speakers_of(labelled) == "000000"
+    labelled = with_speakers(spoken("a b c d e f"), turns((0, 1.1, "spk_0"), (1.0, 1.5, "spk_1"), (1.4, 3, "spk_0")))
+    assert speakers_of(labelled) == "001000"
 
 
 def test_uncertain_words_have_no_speaker():
@@ -62,8 +62,8 @@ def test_a_word_in_a_short_pause_has_a_speaker_and_one_in_a_long_silence_has_non
 
 
 def test_names_replace_labels_and_channels_and_known_speakers_stay():
-    found = with_speakers(spoken("a b"), turns((0, 0.5, "spk_1"), (0.5, 1, "spk_0")), ["Agent", "Caller"])
-    assert [word.speaker for word in found.words] == ["Caller", "Agent"]
+    labelled = with_speakers(spoken("a b"), turns((0, 0.5, "spk_1"), (0.5, 1, "spk_0")), ["Agent", "Caller"])
+    assert [word.speaker for word in labelled.words] == ["Caller", "Agent"]
     channels = Transcript(RECORDING, (Word("a", 0, 1, speaker="ch_1"),))
     assert with_speakers(channels, turns((0, 1, "spk_0")), ["Agent", "Caller"]).words[0].speaker == "Caller"
     assert with_speakers(channels, turns((0, 1, "spk_0"))).words[0].speaker == "ch_1"

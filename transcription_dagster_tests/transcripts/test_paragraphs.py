@@ -32,10 +32,10 @@ def test_a_very_long_pause_and_another_speaker_always_begin_a_paragraph() -> Non
     assert paragraph_starts(later(spoken("So and then"), 1, 5.0)) == (0, 1)
     words = spoken("So and then")
     speakers = ("spk_0", "spk_1", "spk_0")
-    said = [replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True)]
-    assert paragraph_starts(said) == (0, 1, 2)
+    speech = [replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True)]
+    assert paragraph_starts(speech) == (0, 1, 2)
     # A word with an uncertain speaker belongs to the surrounding turn.
-    assert paragraph_starts([said[0], words[1], said[2]]) == (0,)
+    assert paragraph_starts([speech[0], words[1], speech[2]]) == (0,)
 
 
 def test_a_paragraph_ends_once_it_is_long() -> None:

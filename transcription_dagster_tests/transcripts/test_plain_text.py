@@ -50,7 +50,7 @@ def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
     assert without_speakers(to_text(words)).split() == [word.text for word in words]
 
 
-def test_a_paragraph_that_seems_to_name_a_speaker_is_given_its_own() -> None:
+def test_a_paragraph_that_seems_to_begin_with_a_name_gets_its_speakers_name() -> None:
     first, second = say("We left. Note: it rained."), say("Yes.")
     later = [replace(word, start=word.start + 9, end=word.end + 9) for word in first[2:]]
     words = [

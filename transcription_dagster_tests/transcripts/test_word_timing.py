@@ -32,7 +32,7 @@ def test_one_wild_time_does_not_move_the_words_after_it() -> None:
     assert 1.0 <= repaired[1].start <= repaired[1].end <= 2.0
 
 
-def test_a_word_that_goes_backward_is_placed_between_its_neighbours() -> None:
+def test_a_word_with_a_time_in_the_past_moves_between_its_neighbours() -> None:
     words = at(["a", "b", "c", "d"], [4.0, 5.0, 2.0, 6.0], [4.5, 5.5, 2.5, 7.0])
     repaired = repair_timings(words)
     assert [*repaired[:2], repaired[3]] == [*words[:2], words[3]]

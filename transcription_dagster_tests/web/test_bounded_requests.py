@@ -107,7 +107,7 @@ def send_on_and_on(client: socket.socket, endless: bytes) -> None:
         client.sendall(b"a" * 100_000)
 
 
-def test_a_long_upload_in_parts_is_taken(patient: tuple[str, int]):
+def test_a_long_chunked_upload_is_accepted(patient: tuple[str, int]):
     parts = [b"a" * 100_000] * 30
     answer = httpx.post("http://{}:{}/".format(*patient), content=iter(parts), trust_env=False, timeout=60)
     assert answer.text == "3000000"

@@ -19,8 +19,8 @@ pytestmark = [needs_chromium, pytest.mark.slow]
 ATTACK = """<!doctype html><title>attack</title><iframe name="sink"></iframe><script>
 const site = "%(site)s", mutation = 'mutation { deletePipelineRun(runId: "%(run)s") { __typename } }';
 const url = `${site}/graphql?query=${encodeURIComponent(mutation)}`, json = JSON.stringify({query: mutation});
-const ended = what => new Promise(done => { what.onload = what.onerror = what.onclose = done; });
-const asked = (url, options) => fetch(url, options).then(answer => answer.text()).catch(error => error);
+const ended = source => new Promise(done => { source.onload = source.onerror = source.onclose = done; });
+const text = (url, options) => fetch(url, options).then(response => response.text()).catch(error => error);
 function image() { const picture = new Image(); picture.src = url; return ended(picture); }
 function frame() {
   const frame = document.createElement("iframe");
@@ -47,9 +47,9 @@ function socket() {
 }
 Promise.all([
   image(), frame(), form(), socket(),
-  asked(url, {mode: "no-cors"}), asked(url, {mode: "no-cors", method: "POST", body: ""}), asked(url),
-  asked(`${site}/graphql`, {method: "POST", body: json}),
-  asked(`${site}/graphql`, {method: "POST", body: json, headers: {"Content-Type": "application/json"}}),
+  text(url, {mode: "no-cors"}), text(url, {mode: "no-cors", method: "POST", body: ""}), text(url),
+  text(`${site}/graphql`, {method: "POST", body: json}),
+  text(`${site}/graphql`, {method: "POST", body: json, headers: {"Content-Type": "application/json"}}),
   navigator.sendBeacon(url, json),
 ]).then(() => { document.title = "everything was tried"; });
 </script>"""
@@ -88,8 +88,8 @@ def test_axe_finds_nothing_serious_on_the_login(browser: playwright.Browser, clo
         page.get_by_label("Password").fill("guess")
         page.get_by_role("button", name="Log in").click()
         playwright.expect(page.get_by_role("alert")).to_be_visible()
-        found = axe.Axe().run(page).response["violations"]
-    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+        violations = axe.Axe().run(page).response["violations"]
+    assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
 
 
 def test_dagsters_ui_works_behind_the_login(page: playwright.Page, closed_site: Site):

@@ -41,9 +41,9 @@ def test_only_the_login_is_accessible_without_a_session(browser: httpx.Client):
 
 
 def test_a_page_leads_to_the_login_and_the_login_back_to_it(browser: httpx.Client):
-    asked = browser.get("/runs?view=all", headers=PAGE)
-    assert (asked.status_code, asked.headers["Location"]) == (303, "/login?next=%2Fruns%3Fview%3Dall")
-    page = browser.get(asked.headers["Location"])
+    redirect = browser.get("/runs?view=all", headers=PAGE)
+    assert (redirect.status_code, redirect.headers["Location"]) == (303, "/login?next=%2Fruns%3Fview%3Dall")
+    page = browser.get(redirect.headers["Location"])
     assert page.is_success
     assert 'value="/runs?view=all"' in page.text
     answer = log_in(browser)

@@ -59,7 +59,7 @@ def test_the_bound_address_and_configured_names_are_accepted():
         ("https://[2001:db8::7]:8443", "127.0.0.1:3000", "http"),
     ],
 )
-def test_its_own_pages_are_recognised(origin: str, host: str, scheme: str):
+def test_requests_of_own_pages_are_recognised(origin: str, host: str, scheme: str):
     assert PROXIED.is_own_origin(origin, host=host, scheme=scheme)
 
 
@@ -81,5 +81,5 @@ def test_its_own_pages_are_recognised(origin: str, host: str, scheme: str):
         ("http://localhost:3000@attacker.example", "localhost:3000", "http"),
     ],
 )
-def test_pages_of_other_sites_are_recognised(origin: str, host: str, scheme: str):
+def test_requests_of_other_sites_are_recognised(origin: str, host: str, scheme: str):
     assert not PROXIED.is_own_origin(origin, host=host, scheme=scheme)

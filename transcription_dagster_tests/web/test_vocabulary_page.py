@@ -99,7 +99,7 @@ def test_an_exported_term_is_no_formula_and_is_imported_as_it_was(visitor: httpx
     assert set(vocabulary.terms(engine)) == set(terms)
 
 
-def test_a_suggestion_is_shown_with_its_moments_and_taken(visitor: httpx.Client, engine: Engine) -> None:
+def test_a_suggestion_links_to_its_moments_and_is_accepted(visitor: httpx.Client, engine: Engine) -> None:
     archive = Archive(engine)
     for _ in range(3):
         archive.corrected("we found quill on ite", "we found Quillonite")
@@ -116,8 +116,8 @@ def test_other_programs_do_the_same_over_the_api(site_of: Site, engine: Engine) 
         answer = program.put("/api/vocabulary/terms", json={"text": "Grafana", "variants": ["grifana"]})
         assert answer.json()["terms"] == [{"text": "Grafana", "variants": ["grifana"], "category": "", "weight": 1.0}]
         assert program.put("/api/vocabulary/terms", json={"text": " "}).status_code == 422
-        wanted = {"document": "term\nLoki\n", "format": "csv"}
-        assert len(program.post("/api/vocabulary/import", json=wanted).json()["terms"]) == 2
+        body = {"document": "term\nLoki\n", "format": "csv"}
+        assert len(program.post("/api/vocabulary/import", json=body).json()["terms"]) == 2
         assert len(program.post("/api/vocabulary/removals", json={"text": "Loki"}).json()["terms"]) == 1
         decided = {"term": "Loki", "variant": "low key", "accept": True}
         assert len(program.post("/api/vocabulary/suggestions", json=decided).json()["terms"]) == 2

@@ -36,8 +36,8 @@ def program(library: Library) -> Iterator[httpx.Client]:
         yield client
 
 
-def correct(client: httpx.Client, recording: str, **wanted: object) -> httpx.Response:
-    return client.post(f"/api/recordings/{recording}/corrections", json={"seen": 0, "who": "Ada", **wanted})
+def correct(client: httpx.Client, recording: str, **replacement: object) -> httpx.Response:
+    return client.post(f"/api/recordings/{recording}/corrections", json={"seen": 0, "who": "Ada", **replacement})
 
 
 def text(client: httpx.Client, recording: str) -> list[str]:
@@ -85,11 +85,11 @@ def test_history_can_be_undone_and_restored(program: httpx.Client, recording: st
 
 def test_replacing_returns_a_preview_first(program: httpx.Client, recording: str) -> None:
     address = f"/api/recordings/{recording}/replacements"
-    wanted = {"sought": "Quill on ite", "new": "Quillonite", "seen": 0}
-    shown = program.post(address, json=wanted).json()
-    assert (shown["count"], shown["version"]) == (1, 0)
-    assert shown["replacements"][0]["new"] == "yesterday we found Quillonite in the basin"
-    assert program.post(address, json=wanted | {"apply": True}).json()["version"] == 1
+    replacement = {"sought": "Quill on ite", "new": "Quillonite", "seen": 0}
+    preview = program.post(address, json=replacement).json()
+    assert (preview["count"], preview["version"]) == (1, 0)
+    assert preview["replacements"][0]["new"] == "yesterday we found Quillonite in the basin"
+    assert program.post(address, json=replacement | {"apply": True}).json()["version"] == 1
     assert text(program, recording) == ["yesterday we found Quillonite in the basin"]
 
 

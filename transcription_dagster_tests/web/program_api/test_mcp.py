@@ -43,11 +43,11 @@ def test_an_assistant_connects_and_lists_the_tools(assistant: httpx.Client) -> N
 def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Client, library: Library) -> None:
     recording = "6651400b-e6dd-426d-bd77-00cc380d16b4"
     library.add(recording, "Ferries", spoken("the ferry to Wrexholm leaves at noon"))
-    found = ask(assistant, "tools/call", name="search", arguments={"query": "Wrexholm"})
-    [moment] = found["structuredContent"]["moments"]
+    result = ask(assistant, "tools/call", name="search", arguments={"query": "Wrexholm"})
+    [moment] = result["structuredContent"]["moments"]
     assert (moment["title"], moment["start"]) == ("Ferries", 0.0)
     assert moment["link"] == f"{library.site.url}/recordings/{recording}?t=0.00"
-    assert json.loads(found["content"][0]["text"]) == found["structuredContent"]
+    assert json.loads(result["content"][0]["text"]) == result["structuredContent"]
     correct(assistant, recording, kind="text", first=0, stop=7, text="the ferry to Wrexham leaves at noon")
     read = ask(assistant, "tools/call", name="read_recording", arguments={"recording": recording})
     assert [turn["text"] for turn in read["structuredContent"]["turns"]] == ["the ferry to Wrexham leaves at noon"]

@@ -54,13 +54,13 @@ def counter(engine: Engine, serve: Callable[..., Site], tmp_path: Path) -> Itera
 
 
 def test_a_submitted_url_waits_for_its_run(counter: Counter) -> None:
-    wanted = {
+    body = {
         "url": "https://media.example.org/talk.mp3?signature=planted-secret",
         "title": "A talk",
         "language": "de",
         "webhook": "https://hooks.example.org/done",
     }
-    answer = counter.client.post("/api/recordings", json=wanted)
+    answer = counter.client.post("/api/recordings", json=body)
     assert answer.status_code == 202
     recording = answer.json()["recording"]
     known = find_recording(counter.engine, recording)
@@ -70,7 +70,7 @@ def test_a_submitted_url_waits_for_its_run(counter: Counter) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "body",
     [
         {"url": "https://elsewhere.example.org/talk.mp3"},
         {"url": "http://media.example.org/talk.mp3"},
@@ -85,8 +85,8 @@ def test_a_submitted_url_waits_for_its_run(counter: Counter) -> None:
         {"url": "https://media.example.org/talk.mp3", "language": "klingon"},
     ],
 )
-def test_addresses_and_languages_that_are_not_allowed_are_refused(counter: Counter, wanted: dict[str, str]) -> None:
-    answer = counter.client.post("/api/recordings", json=wanted)
+def test_addresses_and_languages_that_are_not_allowed_are_refused(counter: Counter, body: dict[str, str]) -> None:
+    answer = counter.client.post("/api/recordings", json=body)
     assert answer.status_code == 422
     assert "password" not in answer.json()["error"]
     assert submissions.waiting(counter.engine, 10) == []
@@ -146,9 +146,9 @@ def test_recordings_are_listed_page_by_page_searched_and_fetched(library: Librar
         listed: list[str] = []
         page = {"limit": "2"}
         while page:
-            found = program.get("/api/recordings", params=page).json()
-            listed += [each["recording"] for each in found["recordings"]]
-            page = {"limit": "2", "after": found["next"]} if found["next"] else {}
+            listing = program.get("/api/recordings", params=page).json()
+            listed += [each["recording"] for each in listing["recordings"]]
+            page = {"limit": "2", "after": listing["next"]} if listing["next"] else {}
         assert set(names) <= set(listed)
         assert len(listed) == len(set(listed))
         moments = program.get("/api/search", params={"q": "zymurgist"}).json()["moments"]
@@ -178,7 +178,7 @@ def test_a_misspelt_filter_is_an_error_and_not_ignored(library: Library, query: 
         ("PUT", "/api/vocabulary/import", "POST"),
     ],
 )
-def test_a_method_that_an_address_does_not_know_is_refused_with_those_it_knows(
+def test_an_unsupported_method_is_refused_with_the_supported_ones(
     library: Library, method: str, path: str, allowed: str
 ) -> None:
     with library.site.client() as program:
@@ -189,7 +189,7 @@ def test_a_method_that_an_address_does_not_know_is_refused_with_those_it_knows(
 
 def test_a_value_of_another_type_is_refused_and_not_converted(library: Library) -> None:
     with library.site.client() as program:
-        wanted = {"term": "Quillonite", "variant": "quill on ite", "accept": "yes"}
-        refused = program.post("/api/vocabulary/suggestions", json=wanted)
+        body = {"term": "Quillonite", "variant": "quill on ite", "accept": "yes"}
+        refused = program.post("/api/vocabulary/suggestions", json=body)
     assert refused.status_code == 422
     assert "accept" in refused.json()["error"]

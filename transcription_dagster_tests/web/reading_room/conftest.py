@@ -55,9 +55,9 @@ class Library:
         register(self.engine, [Recording(uuid, f"file:///archive/{uuid}.mp3", title, modified=recorded)])
         sound = tone(self.folder, min(duration, 120.0))
         reading = reading_of(transcript, edits)
-        said = correct_words(transcript.words, [Edit(e.first, e.last, e.old, e.new, e.kind) for e in edits])
-        paragraphs = join_paragraphs(said, paragraph_starts(said))
-        cues = make_cues(said, duration=duration)
+        refined_words = correct_words(transcript.words, [Edit(e.first, e.last, e.old, e.new, e.kind) for e in edits])
+        paragraphs = join_paragraphs(refined_words, paragraph_starts(refined_words))
+        cues = make_cues(refined_words, duration=duration)
         files = {
             "transcript.json": write_transcript(transcript).encode(),
             "reading.json": write_reading(reading),
@@ -83,7 +83,7 @@ class Library:
             warnings=tuple(warnings),
         )
         publish(self.engine, publication)
-        text = join_words(said)
+        text = join_words(refined_words)
         chunk = EmbeddedChunk(
             text[:2000], words[0].start if words else 0.0, duration, [1.0, 0.0, 0.0], speakers=reading.speakers
         )

@@ -45,7 +45,7 @@ def words(manuscripts: Manuscripts) -> str:
     return join_words(manuscripts.of(RECORDING).base.words)
 
 
-def test_the_words_are_those_of_the_newest_transcript(tmp_path: Path, put: Callable[[str, bytes, int], None]) -> None:
+def test_the_words_come_from_the_newest_transcript(tmp_path: Path, put: Callable[[str, bytes, int], None]) -> None:
     manuscripts = Manuscripts(ObjectStore(tmp_path.as_uri()))
     with pytest.raises(SourceNotFound, match="has no transcript yet"):
         manuscripts.of(RECORDING)

@@ -70,8 +70,8 @@ def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
 
 def serious_violations(page: playwright.Page) -> list[tuple[str, str, str]]:
     """Return the violations found by axe that keep people from using the page."""
-    found = axe.Axe().run(page).response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    violations = axe.Axe().run(page).response["violations"]
+    serious = [each for each in violations if each["impact"] in ("serious", "critical")]
     return [(each["id"], each["nodes"][0]["html"], each["nodes"][0]["failureSummary"]) for each in serious]
 
 
@@ -84,7 +84,7 @@ def seek(page: playwright.Page, seconds: float) -> None:
     page.evaluate("seconds => { document.getElementById('media').currentTime = seconds; }", seconds)
 
 
-def heard(page: playwright.Page, word: str) -> None:
+def wait_until_spoken(page: playwright.Page, word: str) -> None:
     page.wait_for_function(f"word => ({SPOKEN})() === word", arg=word)
 
 
@@ -93,21 +93,21 @@ def test_the_current_word_is_highlighted_without_a_new_element(page: playwright.
     before = page.evaluate("document.querySelectorAll('*').length")
     for seconds, word in ((0.6, "pier"), (1.1, "has"), (4.1, "bridge"), (9.6, "Ines?")):
         seek(page, seconds)
-        heard(page, word)
+        wait_until_spoken(page, word)
     assert page.evaluate("document.querySelectorAll('*').length") == before
 
 
 def test_the_text_follows_the_playback(page: playwright.Page, archive: Library):
     show(page, archive, query="?t=3.6")
-    heard(page, "the")
+    wait_until_spoken(page, "the")
     page.get_by_role("button", name="Play").click()
-    heard(page, "bridge")
-    heard(page, "in")
+    wait_until_spoken(page, "bridge")
+    wait_until_spoken(page, "in")
     page.get_by_role("button", name="Pause").click()
     assert page.evaluate("document.getElementById('media').paused")
 
 
-def test_a_click_on_a_word_goes_there(page: playwright.Page, archive: Library):
+def test_a_click_on_a_word_seeks_to_it(page: playwright.Page, archive: Library):
     show(page, archive)
     # Returns the position of each word on the screen.
     box = page.evaluate(
@@ -118,7 +118,7 @@ def test_a_click_on_a_word_goes_there(page: playwright.Page, archive: Library):
         }"""
     )
     page.mouse.click(*box)
-    heard(page, "repair")
+    wait_until_spoken(page, "repair")
     assert page.evaluate(TIME) == pytest.approx(3.0, abs=0.05)
 
 
@@ -154,7 +154,7 @@ def test_places_to_check_are_visited_in_order(page: playwright.Page, archive: Li
 
 def test_a_link_leads_to_its_moment(page: playwright.Page, archive: Library):
     show(page, archive, query="?t=9.6")
-    heard(page, "Ines?")
+    wait_until_spoken(page, "Ines?")
     playwright.expect(page.locator(".turn.current .text")).to_have_text("When, Ines?")
 
 
@@ -163,10 +163,10 @@ def test_playback_resumes_where_the_recording_was_left_at_the_same_speed(page: p
     page.keyboard.press("F4")
     seek(page, 4.1)
     page.get_by_role("link", name="Original", exact=True).click()
-    heard(page, "bridge")
+    wait_until_spoken(page, "bridge")
     assert page.evaluate("document.getElementById('media').playbackRate") == 1.25
     show(page, archive, query="?t=9.6")
-    heard(page, "Ines?")
+    wait_until_spoken(page, "Ines?")
 
 
 def test_every_version_of_the_text_is_shown(page: playwright.Page, archive: Library):
@@ -179,7 +179,7 @@ def test_every_version_of_the_text_is_shown(page: playwright.Page, archive: Libr
     page.get_by_role("link", name="Original", exact=True).click()
     playwright.expect(first).to_have_text("The peer has moved. We will repair the bridge in spring.")
     seek(page, 1.1)
-    heard(page, "has")
+    wait_until_spoken(page, "has")
 
 
 def test_a_moment_is_played_in_the_list(page: playwright.Page, archive: Library):
@@ -241,4 +241,4 @@ def test_a_page_grows_with_its_turns_and_not_with_its_words(page: playwright.Pag
     show(page, archive, LONG)
     assert page.evaluate("document.getElementById('turns').querySelectorAll('*').length") < 100
     seek(page, 100.1)
-    heard(page, "Some")
+    wait_until_spoken(page, "Some")

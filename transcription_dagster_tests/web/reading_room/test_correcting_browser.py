@@ -38,8 +38,8 @@ def recording(library: Library) -> str:
     name = str(uuid.uuid4())
     words = spoken("we found quill on ite here and quill on ite there is that so")
     speakers = ["spk_0"] * 11 + ["spk_1"] * 3
-    said = [replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True)]
-    library.add(name, "The basin", said)
+    speech = [replace(word, speaker=speaker) for word, speaker in zip(words, speakers, strict=True)]
+    library.add(name, "The basin", speech)
     return name
 
 
@@ -84,18 +84,16 @@ def test_a_turn_is_corrected_in_place_and_saved_while_typing(
     assert texts(desk) == ["We found Quillonite here and quill on ite there", "is that so"]
 
 
-def test_what_is_taken_back_while_it_is_being_saved_is_not_kept(
-    desk: playwright.Page, library: Library, recording: str
-) -> None:
+def test_text_reverted_during_a_save_is_saved_again(desk: playwright.Page, library: Library, recording: str) -> None:
     field = edit(desk)
     text = field.input_value()
 
-    def take_back(route: playwright.Route) -> None:
+    def revert(route: playwright.Route) -> None:
         field.fill(text)
         desk.get_by_role("button", name="Done").click()
         route.continue_()
 
-    desk.route("**/corrections", take_back, times=1)
+    desk.route("**/corrections", revert, times=1)
     field.fill(f"{text} today")
     playwright.expect(desk.locator(".turn-editor")).to_have_count(0)
     with library.site.client() as program:

@@ -225,7 +225,7 @@ def test_filters_of_speaker_and_warnings_reach_list_and_search(visitor: httpx.Cl
     assert "No results." in visitor.get("/recordings?q=zeppelin&status=waiting").text
 
 
-def test_a_search_for_a_speaker_finds_what_this_speaker_says(visitor: httpx.Client, library: Library):
+def test_a_search_by_speaker_finds_only_this_speakers_words(visitor: httpx.Client, library: Library):
     uuid = "00000000-0000-4000-8000-000000000007"
     library.add(uuid, "Orchard", [Word("Quince", 0.0, 0.5, speaker="Ines"), Word("medlar.", 0.5, 1.0, speaker="Tom")])
     chunks = [

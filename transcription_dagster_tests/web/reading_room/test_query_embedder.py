@@ -19,11 +19,11 @@ PATIENCE = 200.0
 )
 def test_a_query_gets_its_vector_from_another_process_that_ends_with_its_input(tmp_path: Path) -> None:
     embedder = QueryEmbedder(load_settings(home=tmp_path))
-    found = embedder.embed("the ferry", PATIENCE)
-    assert found is not None
-    assert (found.model.name, len(found.vector)) == ("all-MiniLM-L6-v2", 384)
+    embedding = embedder.embed("the ferry", PATIENCE)
+    assert embedding is not None
+    assert (embedding.model.name, len(embedding.vector)) == ("all-MiniLM-L6-v2", 384)
     # It is cached: with zero patience there is only time to look it up.
-    assert embedder.embed("the ferry", 0.0) is found
+    assert embedder.embed("the ferry", 0.0) is embedding
     process = embedder._process
     assert process is not None
     assert process.stdin is not None
