@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -31,24 +35,41 @@ pytestmark = pytest.mark.slow
 SECRET = "planted-secret"
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running embedded server, whose parent's environment holds a secret."""
+
+    home: Path
+    url: str
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    home = Path(tempfile.mkdtemp(prefix="transcription-test-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANTHROPIC_API_KEY", SECRET)
+        with embedded_postgres(load_settings(home=home)) as url:
+            yield Server(home, url)
+    shutil.rmtree(home)
+
+
 def _postmaster(home: Path) -> psutil.Process:
     return psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
 
 
-def test_every_driver_reaches_it_by_the_same_url(home: Path):
-    with embedded_postgres(load_settings(home=home)) as url:
-        with psycopg.connect(url) as connection:
-            assert connection.execute("SELECT current_database()").fetchone() == ("transcription",)
-        other = psycopg2.connect(url)
-        with other, other.cursor() as cursor:
-            cursor.execute("CREATE EXTENSION vector; SELECT '[1,2]'::vector::text")
-            assert cursor.fetchone() == ("[1,2]",)
-        other.close()
-        for driver in ("postgresql", "postgresql+psycopg"):
-            engine = create_engine(url.replace("postgresql", driver, 1))
-            with engine.connect() as connection:
-                assert connection.execute(text("SHOW fsync")).scalar() == "on"
-            engine.dispose()
+def test_every_driver_reaches_it_by_the_same_url(server: Server):
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute("SELECT current_database()").fetchone() == ("transcription",)
+    other = psycopg2.connect(server.url)
+    with other, other.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION vector; SELECT '[1,2]'::vector::text")
+        assert cursor.fetchone() == ("[1,2]",)
+    other.close()
+    for driver in ("postgresql", "postgresql+psycopg"):
+        engine = create_engine(server.url.replace("postgresql", driver, 1))
+        with engine.connect() as connection:
+            assert connection.execute(text("SHOW fsync")).scalar() == "on"
+        engine.dispose()
 
 
 def test_the_server_keeps_its_data_and_stops_after_the_block(home: Path):
@@ -60,52 +81,46 @@ def test_the_server_keeps_its_data_and_stops_after_the_block(home: Path):
         assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
 
 
-def test_a_running_server_is_used_and_left_running(home: Path):
-    settings = load_settings(home=home)
-    with embedded_postgres(settings) as url:
-        before = _postmaster(home).pid
-        with embedded_postgres(settings) as same:
-            assert same == url
-        assert answers(url)
-        assert _postmaster(home).pid == before
+def test_a_running_server_is_used_and_left_running(server: Server):
+    before = _postmaster(server.home).pid
+    with embedded_postgres(load_settings(home=server.home)) as same:
+        assert same == server.url
+    assert answers(server.url)
+    assert _postmaster(server.home).pid == before
 
 
-def test_it_listens_on_a_private_socket_and_on_no_network_address(home: Path):
-    with embedded_postgres(load_settings(home=home)) as url:
-        server = _postmaster(home)
-        assert addresses([server]) == set()
-        folder = runtime_folder(home) / "pg"
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert stat.S_IMODE((home / "postgres").stat().st_mode) == 0o700
-        assert folder.stat().st_uid == server.uids().real
-        with psycopg.connect(url) as connection:
-            assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+def test_it_listens_on_a_private_socket_and_on_no_network_address(server: Server):
+    process = _postmaster(server.home)
+    assert addresses([process]) == set()
+    folder = runtime_folder(server.home) / "pg"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((server.home / "postgres").stat().st_mode) == 0o700
+    assert folder.stat().st_uid == process.uids().real
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_other_users_cannot_open_its_socket(home: Path):
+def test_other_users_cannot_open_its_socket(server: Server):
     nobody = pwd.getpwnam("nobody").pw_uid
     attempt = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
-    with embedded_postgres(load_settings(home=home)):
-        address = runtime_folder(home) / "pg" / ".s.PGSQL.5432"
-        with socket.socket(socket.AF_UNIX) as own:
-            own.connect(str(address))
-        refused = subprocess.run(
-            ["/usr/bin/env", "python3", "-c", attempt, str(address)],
-            user=nobody,
-            env={"PATH": os.defpath},
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    address = runtime_folder(server.home) / "pg" / ".s.PGSQL.5432"
+    with socket.socket(socket.AF_UNIX) as own:
+        own.connect(str(address))
+    refused = subprocess.run(
+        ["/usr/bin/env", "python3", "-c", attempt, str(address)],
+        user=nobody,
+        env={"PATH": os.defpath},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "PermissionError" in refused.stderr
 
 
-def test_it_gets_no_secret_of_its_parents_environment(home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
-    with embedded_postgres(load_settings(home=home)):
-        assert SECRET not in _postmaster(home).environ().values()
+def test_it_gets_no_secret_of_its_parents_environment(server: Server):
+    assert SECRET not in _postmaster(server.home).environ().values()
 
 
 def test_an_incomplete_database_is_created_again(home: Path):
