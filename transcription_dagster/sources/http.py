@@ -100,7 +100,9 @@ class WebClient:
         status = response.status_code
         message = f"{shown_url(url)} answered {status} {response.reason_phrase}"
         if status in (401, 403):
-            raise SourceRefused(f"{message}: check the token in {self._token_variable}")
+            is_library = is_among(url, self._library)
+            remedy = f"check the token in {self._token_variable}" if is_library else "the link may have expired"
+            raise SourceRefused(f"{message}: {remedy}")
         if status in (404, 410):
             raise SourceNotFound(message)
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:

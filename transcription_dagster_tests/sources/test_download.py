@@ -230,8 +230,8 @@ def test_a_lasting_500_is_transient(server: WebServer, get: Callable[..., bytes]
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
-        (401, SourceRefused, "answered 401.*token in IB_TOKEN"),
-        (403, SourceRefused, "answered 403.*token in IB_TOKEN"),
+        (401, SourceRefused, "answered 401.*link may have expired"),
+        (403, SourceRefused, "answered 403.*link may have expired"),
         (404, SourceNotFound, "answered 404"),
         (410, SourceNotFound, "answered 410"),
         (400, SourceRefused, "answered 400"),
@@ -320,3 +320,25 @@ def test_a_missing_server_is_unavailable(settings: Callable[..., Settings], tmp_
     allowed = settings(source_hosts=("http://127.0.0.1:1",), ib_allow_private=True)
     with closing(WebClient(allowed)) as client, pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:1/audio"):
         download(WebFile("http://127.0.0.1:1/audio", client), tmp_path / "audio", LIMITS)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("ib_url_template", "{}/{{uuid}}", "check the token in IB_TOKEN"),
+        ("source_hosts", "{}", "the link may have expired"),
+    ],
+)
+def test_a_refusal_names_the_token_only_of_the_media_library(
+    server: WebServer, settings: Callable[..., Settings], status: int, option: str, value: str, remedy: str
+) -> None:
+    server.answer = lambda request: Reply(status)
+    address = value.format(server.url)
+    allowed = settings(**{option: (address,) if option == "source_hosts" else address}, ib_allow_private=True)
+    with (
+        closing(WebClient(allowed)) as client,
+        pytest.raises(SourceRefused, match=f"answered {status} .*: {remedy}$"),
+        WebFile(f"{server.url}/audio", client).open(0, None),
+    ):
+        pass
