@@ -36,7 +36,7 @@ _WORDS_AT_ONCE = 4_096
 
 
 class _Measures:
-    """The words as arrays, to rate all possible cues of a long text at once."""
+    """The words as arrays, to compute the costs of all possible cues of a long text at once."""
 
     def __init__(self, words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> None:
         count = len(words)

@@ -153,7 +153,7 @@ def _rolling_lines(cues: Sequence[_CueText]) -> list[bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Added:
-    """Which marks a corrected text adds to the captions."""
+    """The kinds of marks that a corrected text adds to the captions."""
 
     notes: bool
     turns: bool
@@ -240,7 +240,7 @@ def _open_gap(cue: _CueText, word: ShownWord) -> None:
 
 
 def _common_marks(atoms: Sequence[Atom], text: str) -> int:
-    """Return how many leading atoms are punctuation that the text starts with too, all but one of either at most."""
+    """Return how many leading punctuation marks the atoms and the text share; at least one of each remains."""
     count = 0
     for atom, character in zip(atoms[:-1], text[:-1], strict=False):
         if atom.shown != character or character.isalnum() or character.isspace():
@@ -250,7 +250,7 @@ def _common_marks(atoms: Sequence[Atom], text: str) -> int:
 
 
 def _drop_space(atoms: Sequence[Atom], deleted: Atom) -> None:
-    """Remove the space beside a deleted word or at the start of a line, but no line ending.
+    """Remove the space beside a deleted word or at the start of a line, but not a line break.
 
     Prefers the space on the word's own side of the markup, and of two the one before it.
     """
@@ -283,7 +283,7 @@ def _close_empty_lines(cue: _CueText, new_words: Sequence[Sequence[Token]]) -> N
 
 
 def _break_again(cue: _CueText, max_lines: int, widest: int, newline: str) -> None:
-    """Move the line breaks to the best places."""
+    """Break the lines again, at the best positions."""
     words = [Word(word.token.text, 0.0, 0.0, glued=word.token.glued) for word in cue.words]
     stops = set(line_stops(words, max_lines, widest))
     places = {id(atom): number for number, atom in enumerate(cue.atoms)}

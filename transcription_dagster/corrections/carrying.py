@@ -32,8 +32,8 @@ class Carried:
 def carry(changes: Sequence[Change], base: UncorrectedText) -> list[Carried]:
     """Repeat the net effect of all earlier changes on a new transcript, in the order of their versions.
 
-    A text that the new transcript already has is left out. Speakers' names are carried by time: the same stretches keep
-    their speaker, whatever the new transcript calls the voice.
+    Corrections that the new transcript already contains are left out. Speakers' names are carried by time: the same
+    stretches keep their speaker, whatever the new transcript calls the voice.
     """
     state = replay(changes)
     effective = {change.version for change in state.texts.values()} | {version for _, version in state.breaks.values()}

@@ -21,7 +21,7 @@ LONGEST_TEXT = 20_000
 
 _CONTROL = re.compile(r"[^\S ]+|[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]+")
 
-#: Longest text to find or to put in its place, in characters.
+#: Longest text to find, and longest replacement, in characters.
 _LONGEST_SOUGHT = 200
 
 
@@ -59,7 +59,7 @@ def restore(reading: CorrectedReading, state: ChangedWords, first: int, stop: in
 
 
 def name_speaker(reading: CorrectedReading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
-    """Return the change that gives the turns in the range a speaker; `everywhere`: all turns of the range's speaker.
+    """Return the change that names the speaker of the turns in the range, or `everywhere` of all turns of this speaker.
 
     The name of another speaker merges the two. Raises `UnusableCorrection` for an empty or too long name.
     """

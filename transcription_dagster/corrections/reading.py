@@ -266,7 +266,7 @@ def _written_as_one(before: Word, word: Word) -> bool:
 
 
 def _reworded(words: Sequence[Word], tokens: Sequence[Token]) -> tuple[Word, ...]:
-    """Return the words in their new wording, spread over the time of the old ones."""
+    """Return the words with the text of `tokens`, spread over the time of the old words."""
     if len(words) == len(tokens) == 1:
         return (replace(words[0], text=tokens[0].text),)
     new = join_words([Word(token.text, 0.0, 0.0, glued=token.glued) for token in tokens])

@@ -50,7 +50,7 @@ def read_transcript(document: str | bytes, *, recording: str | None = None) -> T
     """Read a transcript written by this program or by Amazon Transcribe.
 
     `recording` is the recording's UUID, or "" if only the words matter; without it the document's `jobName` must be the
-    UUID. Words without a time, or with one that goes backward, are placed between their neighbours. Raises
+    UUID. Words without a time, or with one before the previous word, are placed between their neighbours. Raises
     `InvalidTranscript` with the position, and `InvalidRecordingId` for an invalid `recording`.
     """
     content = parse_document(document)

@@ -214,7 +214,7 @@ def _removed(transcript: Transcript, echoes: set[int]) -> Iterator[RemovedSpeech
 
 
 def _unglued(words: Sequence[Word]) -> tuple[Word, ...]:
-    """Return the words, none of them attached to a word of another channel."""
+    """Return the words, without attaching any to a word of another channel."""
     return tuple(
         replace(word, glued=False) if word.glued and (index == 0 or words[index - 1].speaker != word.speaker) else word
         for index, word in enumerate(words)

@@ -141,7 +141,7 @@ class Pages:
         return response
 
     def not_found(self, request: Request) -> Response:
-        """Report that there is no such page."""
+        """Respond to an unknown address with 404."""
         return self._complain(request, HTTPStatus.NOT_FOUND, "There is nothing at this address.")
 
     def _complain(self, request: Request, status: HTTPStatus, complaint: str) -> Response:

@@ -53,8 +53,8 @@ def main() -> None:
 def _collect_garbage_rarely() -> None:
     """Collect garbage less often than by default (700, 10, 10).
 
-    Reading a recording of ten hours creates a million objects, none of them garbage; by default, half of the time went
-    into looking through them again and again.
+    Reading a recording of ten hours creates a million objects, none of them garbage. With the default, half of the time
+    is spent on scanning them repeatedly.
     """
     gc.set_threshold(20_000, 20, 20)
 

@@ -1,4 +1,4 @@
-"""What the pages read: recordings from the database, and their texts with people's corrections from the store."""
+"""The archive as pages and the API read it: recordings from the database, corrected texts and audio from the store."""
 
 from __future__ import annotations
 
