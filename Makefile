@@ -19,7 +19,6 @@ check: ruff
 	$(BIN)/pytest --numprocesses 2 -m "not system and not slow" $(ARGS); tests=$$?; \
 	wait $$pyright; types=$$?; cat $(VENV)/pyright.log; exit $$((tests | types))
 
-# All tests but the exhaustive ones; ARGS="-m ''" runs those too.
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses 3 $(ARGS)
 
