@@ -73,13 +73,12 @@ def test_a_phone_call_has_two_speakers(diarizer: BuiltInDiarizer) -> None:
     assert diarization_errors(expected, diarization).rate < 0.13
 
 
-def test_recordings_of_one_reader_have_one_speaker(diarizer: BuiltInDiarizer) -> None:
+def test_a_long_recording_of_one_reader_has_one_speaker(diarizer: BuiltInDiarizer) -> None:
     folder = speech()
     readings = [one for one in references(folder) if one["kind"].startswith(ONE_VOICE)]
-    longest = sorted(readings, key=lambda one: -one["seconds"])[:2]
-    for reading in longest:
-        diarization = assign_speakers(network_results(folder / reading["file"], diarizer), SpeakerLimits()).turns
-        assert speakers(diarization) == {"spk_0"}, reading["file"]
+    longest = max(readings, key=lambda one: one["seconds"])
+    turns = assign_speakers(network_results(folder / longest["file"], diarizer), SpeakerLimits()).turns
+    assert speakers(turns) == {"spk_0"}, longest["file"]
 
 
 def speech() -> Path:

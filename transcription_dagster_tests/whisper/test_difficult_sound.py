@@ -11,7 +11,7 @@ import pytest
 
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.model import Transcript
-from transcription_dagster.whisper.engine import BLOCK_SECONDS
+from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.corpus import RATE, write_headerless, write_media, write_wav
 from transcription_dagster_tests.whisper.helpers import text_of, transcribe, word_errors
@@ -49,10 +49,6 @@ def _narrow(samples: np.ndarray) -> np.ndarray:
     return np.fft.irfft(np.fft.rfft(samples)[: samples.size // 4 + 1], samples.size // 2) / 2
 
 
-def telephone(folder: Path, samples: np.ndarray) -> Path:
-    return write_wav(folder / "call.wav", _narrow(samples), NARROW)
-
-
 def mu_law(folder: Path, samples: np.ndarray) -> Path:
     return write_headerless(folder / "call.ulaw", _narrow(samples), "pcm_mulaw", NARROW)
 
@@ -68,15 +64,6 @@ def mobile(folder: Path, samples: np.ndarray) -> Path:
     write_headerless(path, _narrow(samples), "libopencore_amrnb", NARROW)
     path.write_bytes(b"#!AMR\n" + path.read_bytes())
     return path
-
-
-def dictaphone(folder: Path, samples: np.ndarray) -> Path:
-    """G.723.1 at 6.3 kbit/s."""
-    return write_headerless(folder / "memo.g723_1", _narrow(samples), "g723_1", NARROW)
-
-
-def quiet(folder: Path, samples: np.ndarray) -> Path:
-    return write_wav(folder / "quiet.wav", samples * 10 ** (-20 / 20))
 
 
 def whispered(folder: Path, samples: np.ndarray) -> Path:
@@ -116,7 +103,7 @@ def hear(engine, source: Path) -> Transcript:
 
 @pytest.mark.parametrize(
     "make",
-    [telephone, mu_law, gsm, mobile, dictaphone, quiet, whispered, clipped, offset, opposite, one_side],
+    [mu_law, gsm, mobile, whispered, clipped, offset, opposite, one_side],
     ids=lambda make: make.__name__,
 )
 def test_a_sentence_is_transcribed_despite_degraded_audio(
@@ -130,15 +117,15 @@ def test_a_sentence_is_transcribed_despite_degraded_audio(
 
 def test_a_word_between_long_silences_is_transcribed_in_place(base_engine, word, tmp_path):
     # The word is at the edge of a block.
-    before, after = np.zeros(round(BLOCK_SECONDS) * RATE, np.float32), np.zeros(60 * RATE, np.float32)
+    engine = SpeechEngine(threads=1, models_folder=base_engine.models_folder, block_seconds=120)
+    before, after = np.zeros(120 * RATE, np.float32), np.zeros(60 * RATE, np.float32)
     source = write_wav(tmp_path / "long.wav", np.concatenate([before, word, after]))
     flac = tmp_path / "audio.flac"
     normalise(source, flac, max_seconds=7200)
-    windows = base_engine.usage().windows
-    transcript = transcribe(base_engine, flac, model="base")
+    transcript = transcribe(engine, flac, model="base")
     assert word_errors("Carried", text_of(transcript)) == 0
-    assert transcript.words[0].start == pytest.approx(1200.1, abs=0.2)
-    assert transcript.words[0].end == pytest.approx(1200.55, abs=0.2)
+    assert transcript.words[0].start == pytest.approx(120.1, abs=0.2)
+    assert transcript.words[0].end == pytest.approx(120.55, abs=0.2)
     assert transcript.language == "en"
     # The word itself, once or twice. Whisper alone decodes 43 words.
-    assert base_engine.usage().windows - windows <= 2
+    assert engine.usage().windows <= 2

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from functools import cache
 
+import numba
 import numpy as np
 import pytest
 import torch
 import whisper
+from numba.core import config
+from whisper import timing
 
 from transcription_dagster.errors import InvalidSetting, TranscriptionAborted, UnknownModel, UnusableAudio
+from transcription_dagster.whisper import engine as engine_module
 from transcription_dagster.whisper.engine import SpeechEngine
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 from transcription_dagster_tests.whisper.helpers import are_laid_on_speech, text_of, transcribe, word_errors
 
 pytestmark = pytest.mark.slow
-
-#: Demo recordings by format: a short one, one that begins with silence, one of several windows, a noisy one.
-NAMES = ["wav", "late", "ogg", "webm"]
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +46,6 @@ def plain_transcript(engine, recordings):
     return cache(lambda name, **options: transcribe(engine, recordings[name].flac, **NO_REPAIR, **options))
 
 
-#: Prints whether the word alignment was found in the cache.
-LOAD_AND_COUNT = """
-import sys
-from pathlib import Path
-from whisper.timing import dtw_cpu
-from transcription_dagster.whisper.engine import SpeechEngine
-SpeechEngine(threads=1, models_folder=Path(sys.argv[1])).load(sys.argv[2])
-print(dtw_cpu.stats.cache_hits.total())
-"""
-
 NO_REPAIR = {"remove_invented_speech": False}
 BEAMS = {"beam_size": 3, "temperatures": (0.0,), "initial_prompt": "Walker, Carter, Brooks"}
 SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
@@ -65,8 +53,8 @@ SAMPLED = {"condition_on_previous_text": False, "temperatures": (0.4, 0.8)}
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [*((name, {}) for name in NAMES), ("late", BEAMS), ("flac", SAMPLED)],
-    ids=[*NAMES, "beams", "sampled"],
+    [("ogg", {}), ("late", BEAMS), ("webm", SAMPLED)],
+    ids=["several windows", "beams", "sampled"],
 )
 def test_without_repair_words_and_times_equal_whispers(plain_model, recordings, plain_transcript, name, options):
     recording = recordings[name]
@@ -222,13 +210,18 @@ def test_a_model_is_loaded_once(engine, recordings):
     assert engine.loads == loads
 
 
-def test_compiled_code_for_word_times_is_cached(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    found = []
+def test_compiled_code_for_word_times_is_cached(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "CACHE_DIR", "")
+    hits = []
     for _ in range(2):
-        command = [sys.executable, "-c", LOAD_AND_COUNT, str(tmp_path), BULLETIN]
-        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
-    assert found == ["0\n", "1\n"]
+        # A new process has kernels that are not compiled.
+        for kernel in (timing.backtrace, timing.dtw_cpu):
+            new = numba.jit(**kernel.targetoptions)(kernel.py_func)
+            for module in (timing, engine_module):
+                monkeypatch.setattr(module, kernel.py_func.__name__, new)
+        SpeechEngine(threads=1, models_folder=tmp_path).load(BULLETIN)
+        hits.append(timing.dtw_cpu.stats.cache_hits.total())
+    assert hits == [0, 1]
 
 
 def test_an_unknown_model_is_refused_with_the_existing_names(engine, recordings):
@@ -259,7 +252,7 @@ def test_a_recording_without_a_word_gives_an_empty_transcript(engine, tmp_path, 
     assert transcript.language == "en"
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.33, 1.0, 29.999, 30.0, 30.01])
+@pytest.mark.parametrize("seconds", [0.02, 0.33, 1.0, 30.0, 30.01])
 def test_any_length_is_transcribed(engine, recordings, tmp_path, seconds):
     samples = np.resize(recordings["flac"].samples, round(seconds * corpus.RATE))
     transcript = transcribe(engine, corpus.write_wav(tmp_path / "a.wav", samples))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from transcription_dagster.audio.decode import normalise
+from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.model import Transcript
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.transcripts.word_languages import language_runs
@@ -30,12 +31,13 @@ def runs(transcript: Transcript) -> list[tuple[str, str]]:
 
 
 def test_a_recording_is_transcribed_in_each_of_its_languages(base_engine, voices, tmp_path):
-    english, japanese = voices["A quiet memo"], voices["秋の市場のお知らせ"].samples[: round(12.5 * RATE)]
-    joined = sound(tmp_path, english.samples[: 9 * RATE], 0.5, japanese, 0.5, english.samples[: 9 * RATE])
+    memo, japanese = voices["A quiet memo"], voices["秋の市場のお知らせ"].samples[: 6 * RATE]
+    english = memo.samples[: 4 * RATE]
+    joined = sound(tmp_path, english, 0.5, japanese, 0.5, english)
     transcript = transcribe(base_engine, joined, model="base")
     (first, before), (second, between), (third, after) = runs(transcript)
     assert (first, second, third) == ("en", "ja", "en")
-    said = english.text[: english.text.index(" Oh,")]
+    said = memo.text[: memo.text.index(" pick up")]
     assert word_errors(said, before) <= 1
     assert "町のラジオ" in between
     assert word_errors(said, after) <= 1
@@ -53,7 +55,6 @@ def test_only_candidate_languages_are_detected(base_engine, voices, tmp_path):
 @pytest.mark.parametrize(
     "prompt",
     [
-        "Quillonite, Marrowgate Basin, Vellicant, Kubernetes.",
         "Guten Abend, meine Damen und Herren. Der Gemeinderat von Überlingen tagt heute im Rathaus.",
         "昨日の会議の議事録です。",
     ],
@@ -74,19 +75,22 @@ def test_a_prompt_does_not_appear_in_silence(base_engine, tmp_path):
 
 @pytest.mark.skipif(not _FOLDER, reason="TRANSCRIPTION_TEST_SPEECH names no folder with recordings of people")
 @pytest.mark.parametrize(
-    ("file", "spoken"),
+    ("file", "part", "spoken"),
     [
-        ("unreferenced_multilingual.mp3", [("en", "Permission is hereby granted"), ("de", "unentgeltlich")]),
+        ("unreferenced_multilingual.mp3", (24, 36), [("en", "this permission notice"), ("de", "diese Software")]),
         # Foreign names change nothing.
-        ("fleurs_fleurs_zh_en_mix_1805_1830_clip6.flac", [("zh", "多數席位")]),
+        ("fleurs_fleurs_zh_en_mix_1805_1830_clip6.flac", (0, 60), [("zh", "多數席位")]),
     ],
 )
-def test_a_change_of_language_is_followed(base_engine, tmp_path, file, spoken):
+def test_a_change_of_language_is_followed(base_engine, tmp_path, file, part, spoken):
+    """`part` is what of the file is transcribed, in seconds."""
     folder = Path(str(_FOLDER))
     if file not in {entry["file"] for entry in json.loads((folder / "references.json").read_text(encoding="utf-8"))}:
         pytest.skip(f"the folder of TRANSCRIPTION_TEST_SPEECH has no {file}")
     normalise(folder / file, tmp_path / "audio.flac", max_seconds=600)
-    found = runs(transcribe(base_engine, tmp_path / "audio.flac", model="base"))
+    samples = np.concatenate([*read_blocks(tmp_path / "audio.flac", 60)])
+    heard = sound(tmp_path, samples[part[0] * RATE : part[1] * RATE])
+    found = runs(transcribe(base_engine, heard, model="base"))
     assert [language for language, _ in found] == [language for language, _ in spoken]
-    for (_, text), (_, part) in zip(found, spoken, strict=True):
-        assert part in text
+    for (_, text), (_, some) in zip(found, spoken, strict=True):
+        assert some in text

@@ -5,29 +5,24 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from playwright import sync_api as playwright
 
 from transcription_dagster_tests.sample_transcripts import spoken
-from transcription_dagster_tests.web.chromium import needs_chromium
+from transcription_dagster_tests.web.chromium import needs_chromium, new_page, serious_violations
 from transcription_dagster_tests.web.reading_room.conftest import Library
-from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, browser, serious_violations, show
+from transcription_dagster_tests.web.reading_room.test_browser import ATTACK, browser, context, show
 
-__all__ = ["browser"]
+__all__ = ["browser", "context"]
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 
 
 @pytest.fixture
-def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
+def page(context: playwright.BrowserContext) -> Iterator[playwright.Page]:
     """Provide a page that must raise no error and violate no policy. Chromium itself logs every failed request."""
-    complaints: list[str] = []
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    with new_page(context) as (page, complaints):
         yield page
     assert [complaint for complaint in complaints if not complaint.startswith("Failed to load resource")] == []
 
@@ -199,23 +194,20 @@ def test_a_replacement_is_previewed_before_it_is_applied(desk: playwright.Page) 
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found Quillonite here and Quillonite there")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("opened", ["page", "editor", "History", "Find and replace"])
 def test_axe_finds_nothing_serious_while_correcting(
-    browser: playwright.Browser, library: Library, recording: str, opened: str, scheme: Any
+    page: playwright.Page, library: Library, recording: str, opened: str
 ) -> None:
     with library.site.client() as other:
         change = {"kind": "text", "first": 0, "stop": 11, "text": "we found gold here and quill on ite there"}
         other.post(f"/api/recordings/{recording}/corrections", json={**change, "seen": 0, "who": "Bob"})
-    with browser.new_context(color_scheme=scheme) as context:
-        page = context.new_page()
-        show(page, library, recording, "?view=corrected")
-        if opened == "editor":
-            edit(page)
-        elif opened != "page":
-            page.get_by_role("button", name=opened).click()
-            playwright.expect(page.get_by_role("dialog", name=opened)).to_be_visible()
-        assert serious_violations(page) == []
+    show(page, library, recording, "?view=corrected")
+    if opened == "editor":
+        edit(page)
+    elif opened != "page":
+        page.get_by_role("button", name=opened).click()
+        playwright.expect(page.get_by_role("dialog", name=opened)).to_be_visible()
+    assert serious_violations(page) == []
 
 
 @pytest.mark.parametrize("name", ["History", "Find and replace"])

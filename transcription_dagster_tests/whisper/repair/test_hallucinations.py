@@ -301,8 +301,8 @@ ROCKS = "Quillonite, Marrowgate Basin, Tarnwell Shale, Vellicants, Vellicant, Or
 
 
 @pytest.mark.slow
-def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engine, voices):
-    recording = voices["Rocks of the Marrowgate Basin"].flac
+def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engine, voices, tmp_path):
+    recording = sound(tmp_path, voices["Rocks of the Marrowgate Basin"].samples[27 * corpus.RATE :])
     transcript = transcribe(base_engine, recording, model="base", initial_prompt=ROCKS, temperatures=(0.0, 1.0))
     assert text_of(transcript).endswith("not that kind of salt.")
     assert [removed.witnesses for removed in transcript.removed] == [("attention", "hearing", "model")]
@@ -310,8 +310,8 @@ def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engin
 
 @pytest.mark.slow
 def test_a_drum_machine_gives_no_words(base_engine, tmp_path):
-    path = sound(tmp_path, drums()[: 15 * corpus.RATE])
-    transcript = helpers.transcribe(base_engine, path, model="base", temperatures=(0.0, 0.4))
+    path = sound(tmp_path, drums()[: 10 * corpus.RATE])
+    transcript = helpers.transcribe(base_engine, path, model="base", temperatures=(0.0,))
     assert transcript.words == ()
     assert transcript.removed, "base invents nothing here any more: choose another sound"
     assert {witness for removed in transcript.removed for witness in removed.witnesses} >= {"attention", "voice"}
