@@ -118,6 +118,8 @@ _REMOVE_TRACES: Final = (
          ORDER BY id DESC LIMIT 1)
      WHERE last_materialization LIKE '%' || :recording || '%' OR last_run_id = ANY(CAST(:runs AS text[]))
     """,
+    # Dagster's cache of the partitions' states names them; Dagster computes it again from the remaining events.
+    "UPDATE asset_keys SET cached_status_data = NULL WHERE cached_status_data LIKE '%' || :recording || '%'",
     "DELETE FROM run_tags WHERE run_id = ANY(CAST(:runs AS text[]))",
     "DELETE FROM runs WHERE run_id = ANY(CAST(:runs AS text[]))",
 )

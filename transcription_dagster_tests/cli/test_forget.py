@@ -71,6 +71,8 @@ def test_forgetting_removes_the_recordings_runs_and_events(
         kept = say(instance, B, "wombats hum")
         # Created last, so that Dagster also stores its event with the asset's key.
         runs = [say(instance, A, SENTENCE) for _ in range(2)]
+        # The UI's question for the state of partitions, whose answer Dagster stores.
+        instance.get_status_by_partition(dg.AssetKey("spoken"), [A, B], PARTITIONS)
         ask(A, SENTENCE)
         ask(B, "wombats hum")
         check = dg.AssetCheckEvaluation(
@@ -84,6 +86,8 @@ def test_forgetting_removes_the_recordings_runs_and_events(
         result = on_database("forget", "-y", A)
         assert (result.exit_code, result.stdout) == (0, f"Removed {A}: its rows, 0 files, 2 runs and its partition.\n")
         assert traces.in_database(database_url, SENTENCE, *runs) == []
+        tables = [found.partition(":")[0] for found in traces.in_database(database_url, A)]
+        assert tables == ["transcription_data.forgotten_recordings"]
         assert [run.run_id for run in instance.get_runs()] == [kept]
         latest = instance.get_latest_materialization_event(dg.AssetKey("spoken"))
         assert latest is not None
