@@ -21,14 +21,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from sqlalchemy import delete
+
 from benchmarks.arguments import argument_parser
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.database.recordings import forgotten
+from transcription_dagster.database.tables import ForgottenRow
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source, pages
 from transcription_dagster.sources.directory import DirectorySource
-from transcription_dagster.sources.discovery import DiscoveryState, confirmed, discover, pending_etag
+from transcription_dagster.sources.discovery import DiscoveryState, confirmed, discover
 from transcription_dagster.sources.s3 import S3Source
 from transcription_dagster.stack.postgres import embedded_postgres
 
@@ -85,19 +88,25 @@ def tick(source: Source, state: DiscoveryState, database: str) -> tuple[Discover
     """Run a sensor's tick without Dagster; return its seconds and the number of requested runs."""
     started = time.perf_counter()
     engine = open_database(database)
-    recordings.record_etags(engine, confirmed(state.asked, recordings.registered_etags(engine, state.asked)))
-    found = discover(
+    registered = recordings.registered_sources(engine, state.asked)
+    recordings.record_etags(engine, confirmed(state.asked, {key: known.etag for key, known in registered.items()}))
+    discovery = discover(
         pages(source, state.cursor, seconds=30),
         state.cursor,
-        lambda uuids: recordings.registered_etags(engine, uuids),
+        lambda uuids: recordings.registered_sources(engine, uuids),
         lambda uuids: forgotten(engine, uuids),
         in_flight=(),
         room=ROOM,
     )
-    sources = [request.source for request in found.requests]
-    recordings.register(engine, (recordings.Recording(o.uuid, "s3://b/k", etag=pending_etag(o.etag)) for o in sources))
+    recordings.register(
+        engine,
+        (
+            recordings.Recording(wanted.source.uuid, "s3://b/k", etag=wanted.pending, modified=wanted.source.modified)
+            for wanted in discovery.requests
+        ),
+    )
     engine.dispose()
-    return found.state, time.perf_counter() - started, len(found.requests)
+    return discovery.state, time.perf_counter() - started, len(discovery.requests)
 
 
 def know(database: str, uuids: Sequence[str], new: set[str], kind: str, folder: Path) -> None:
@@ -109,6 +118,9 @@ def know(database: str, uuids: Sequence[str], new: set[str], kind: str, folder: 
     engine = open_database(database)
     for key in new:
         recordings.forget(engine, key)
+    with engine.begin() as connection:
+        # Retracted recordings never come back; these are to be new.
+        connection.execute(delete(ForgottenRow))
     known = (recordings.Recording(key, f"{kind}://{key}", etag=etags[key]) for key in uuids if key not in new)
     recordings.register(engine, known)
     engine.dispose()
