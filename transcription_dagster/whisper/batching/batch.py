@@ -31,6 +31,8 @@ from transcription_dagster.whisper.batching.window_texts import Choices, Limits,
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Vocabulary, Window
 from transcription_dagster.whisper.devices import DeviceUse, device_error, device_errors
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -43,10 +45,10 @@ class Prompt:
 
 
 @dataclass(slots=True, eq=False)
-class Hold:
-    """A window that occupies a slot."""
+class OccupiedSlot:
+    """A slot with the window that occupies it."""
 
-    slot: int
+    number: int
     window: Window
     #: Whether its encoded audio is in the slot.
     encoded: bool = False
@@ -58,12 +60,12 @@ class Decoding:
     """A decoding in progress: one text or several beams."""
 
     request: Decode
-    hold: Hold
+    slot: OccupiedSlot
     prompt: Prompt
     text: WindowText
 
     def rows(self) -> list[TextRow]:
-        return self.text.rows(self.hold.slot)
+        return self.text.rows(self.slot.number)
 
 
 @dataclass(slots=True, eq=False)
@@ -77,11 +79,8 @@ class Session:
     random_state: Tensor
     #: Holds the result of the current request.
     answer: Future[Any] = field(default_factory=Future)
-    hold: Hold | None = None
+    slot: OccupiedSlot | None = None
     decoding: Decoding | None = None
-
-
-_log = logging.getLogger(__name__)
 
 
 class Batch:
@@ -101,7 +100,7 @@ class Batch:
         self._open(slots, beams)
         #: Requests that have not started.
         self._waiting: dict[Session, Decode | Align | Detect] = {}
-        self._holding: list[Session] = []
+        self._in_slots: list[Session] = []
         #: Counters: windows encoded, decoder steps, and rows (texts) continued in them.
         self.windows = self.steps = self.rows = 0
 
@@ -117,7 +116,7 @@ class Batch:
     @property
     def busy(self) -> int:
         """Return the number of slots that hold a window."""
-        return len(self._holding)
+        return len(self._in_slots)
 
     @property
     def has_work(self) -> bool:
@@ -146,46 +145,46 @@ class Batch:
             self._halve(shortage)
 
     def _may_begin(self, session: Session) -> bool:
-        return bool(self._free) or session.hold is not None
+        return bool(self._free) or session.slot is not None
 
     def _decodings(self) -> list[tuple[Session, Decoding]]:
-        return [(session, session.decoding) for session in self._holding if session.decoding is not None]
+        return [(session, session.decoding) for session in self._in_slots if session.decoding is not None]
 
     # --- requests
 
     def _begin_waiting(self) -> None:
         """Start the requests that have a slot."""
-        for session, hold in self._placed():
+        for session, slot in self._placed():
             started = time.perf_counter()
             with self._confined(session):
-                self._begin(session, hold, self._waiting[session])
+                self._begin(session, slot, self._waiting[session])
             session.use.seconds += time.perf_counter() - started
 
-    def _begin(self, session: Session, hold: Hold, request: Decode | Align | Detect) -> None:
-        if not hold.encoded:
-            self._encode(hold)
+    def _begin(self, session: Session, slot: OccupiedSlot, request: Decode | Align | Detect) -> None:
+        if not slot.encoded:
+            self._encode(slot)
         match request:
             case Decode():
-                self._decode(session, hold, request)
+                self._decode(session, slot, request)
             case Align():
-                self._align(session, hold, request)
+                self._align(session, slot, request)
             case Detect():
-                self._detect(session, hold, request)
+                self._detect(session, slot, request)
 
-    def _placed(self) -> list[tuple[Session, Hold]]:
+    def _placed(self) -> list[tuple[Session, OccupiedSlot]]:
         """Assign free slots to the windows of waiting requests, and end recordings that should stop."""
-        placed: list[tuple[Session, Hold]] = []
+        placed: list[tuple[Session, OccupiedSlot]] = []
         for session in sorted(self._waiting, key=lambda session: session.use.number):
             with self._confined(session):
                 session.use.check()
                 if not self._may_begin(session):
                     continue
                 request = self._waiting[session]
-                if session.hold is None or session.hold.window is not request.window:
+                if session.slot is None or session.slot.window is not request.window:
                     self._leave(session)
-                    session.hold = Hold(self._free.pop(), request.window)
-                    self._holding.append(session)
-                placed.append((session, session.hold))
+                    session.slot = OccupiedSlot(self._free.pop(), request.window)
+                    self._in_slots.append(session)
+                placed.append((session, session.slot))
         return placed
 
     @contextmanager
@@ -203,11 +202,11 @@ class Batch:
             raise known
         self._fail(session, error)
 
-    def _encode(self, hold: Hold) -> None:
-        """Encode a window into its slot."""
-        mel = hold.window.mel.to(self.model.device, self.slots.dtype)
-        self.slots.put_window(hold.slot, self.model.encoder(mel[None])[0])
-        hold.encoded = True
+    def _encode(self, slot: OccupiedSlot) -> None:
+        """Encode the window of a slot."""
+        mel = slot.window.mel.to(self.model.device, self.slots.dtype)
+        self.slots.put_window(slot.number, self.model.encoder(mel[None])[0])
+        slot.encoded = True
         self.windows += 1
 
     def _prompt(self, request: Decode) -> list[int]:
@@ -215,57 +214,57 @@ class Batch:
         before = list(request.prompt[-(self._limits.length // 2 - 1) :])
         return [*([self._tokenizer.sot_prev, *before] if before else []), *request.tokenizer.sot_sequence]
 
-    def _read(self, hold: Hold, prompt: list[int]) -> Prompt:
+    def _read(self, slot: OccupiedSlot, prompt: list[int]) -> Prompt:
         """Read a prompt, unless the previous decoding of the window read the same one."""
-        if hold.prompt is not None and hold.prompt.tokens == prompt:
-            return hold.prompt
-        [state] = self.slots.read([Text(hold.slot, prompt)])
+        if slot.prompt is not None and slot.prompt.tokens == prompt:
+            return slot.prompt
+        [state] = self.slots.read([Text(slot.number, prompt)])
         logits = self.slots.prompt_logits(state)
         # The logits at the start-of-transcript token give the probability of no speech; the last ones give the first
         # token.
         start = logits[prompt.index(self._tokenizer.sot) - len(prompt)]
         no_speech = self._tokenizer.no_speech
         no_speech_probability = float("nan") if no_speech is None else start.softmax(-1)[no_speech].item()
-        hold.prompt = Prompt(prompt, logits[-1:], no_speech_probability)
-        return hold.prompt
+        slot.prompt = Prompt(prompt, logits[-1:], no_speech_probability)
+        return slot.prompt
 
-    def _decode(self, session: Session, hold: Hold, request: Decode) -> None:
+    def _decode(self, session: Session, slot: OccupiedSlot, request: Decode) -> None:
         """Choose the first token of each text of a window."""
-        prompt = self._read(hold, self._prompt(request))
+        prompt = self._read(slot, self._prompt(request))
         # This may be a retry of the same request.
         session.random.set_state(session.random_state)
         length = len(prompt.tokens)
         text = new_text(request, length, self._rules, self._limits, session.random)
         if text.beams > self.slots.beams:
             self.slots.widen(text.beams)
-        self.slots.spread(hold.slot, text.beams, length)
+        self.slots.spread(slot.number, text.beams, length)
         start = torch.full((text.beams,), self._rules.start.last, device=prompt.logits.device)
         ruled = self._rules.apply(
             prompt.logits.repeat(text.beams, 1), start, torch.full_like(start, self._rules.start.lowest)
         )
         # All texts are still identical, so the sources that `choose` returns do not matter.
         text.choose(ruled, 0, Choices.of(ruled))
-        session.decoding = decoding = Decoding(request, hold, prompt, text)
+        session.decoding = decoding = Decoding(request, slot, prompt, text)
         del self._waiting[session]
         if text.complete:
             self._finish(session, decoding)
 
-    def _align(self, session: Session, hold: Hold, request: Align) -> None:
-        words = align_with_sound(self.slots, hold.slot, request)
+    def _align(self, session: Session, slot: OccupiedSlot, request: Align) -> None:
+        words = align_with_sound(self.slots, slot.number, request)
         # Once the words of a window are timed, no further request needs it.
         self._leave(session)
         self._answer(session, words)
 
-    def _detect(self, session: Session, hold: Hold, request: Detect) -> None:
+    def _detect(self, session: Session, slot: OccupiedSlot, request: Detect) -> None:
         """Return the probability of each language in frames of a window (`whisper.decoding.detect_language`)."""
         frames = N_FRAMES // self.model.dims.n_audio_ctx
         texts = [
-            Text(hold.slot, [self._tokenizer.sot], slice(first // frames, -(-stop // frames)))
+            Text(slot.number, [self._tokenizer.sot], slice(first // frames, -(-stop // frames)))
             for first, stop in request.parts
         ]
         states = torch.cat([*self.slots.read(texts)])
         likely = self.slots.logits(states, self._tokenizer.all_language_tokens).softmax(-1).tolist()
-        hold.prompt = None
+        slot.prompt = None
         codes = self._tokenizer.all_language_codes
         self._answer(session, [dict(zip(codes, row, strict=True)) for row in likely])
 
@@ -292,7 +291,7 @@ class Batch:
                 if decoding.text.complete:
                     self._finish(session, decoding)
                 elif [*sources] != [*range(len(sources))]:
-                    moves.append(Move(decoding.hold.slot, sources, texts[0].position + 1))
+                    moves.append(Move(decoding.slot.number, sources, texts[0].position + 1))
             except Exception as error:  # noqa: BLE001  a context manager, 32 times a step, would keep a GPU waiting
                 self._end(session, error)
             first += len(texts)
@@ -314,15 +313,15 @@ class Batch:
         session.answer.set_exception(error)
 
     def _leave(self, session: Session) -> None:
-        if session.hold is not None:
-            self._free.append(session.hold.slot)
-            self._holding.remove(session)
-        session.hold = session.decoding = None
+        if session.slot is not None:
+            self._free.append(session.slot.number)
+            self._in_slots.remove(session)
+        session.slot = session.decoding = None
 
     def _halve(self, error: Exception) -> None:
         """Halve the slots and restart interrupted windows. If there is only one slot, fail its recording."""
         slots, beams = self.slots.count, self.slots.beams
-        for session in list(self._holding):
+        for session in list(self._in_slots):
             decoding = session.decoding
             self._leave(session)
             if decoding is not None:
