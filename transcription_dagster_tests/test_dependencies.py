@@ -28,6 +28,7 @@ COMES_WITH = {
     "markupsafe": "jinja2",
     "psycopg2-binary": "dagster-postgres",
     "pydantic": "pydantic-settings",
+    "pydantic-core": "pydantic-settings",
     "tokenizers": "sentence-transformers",
     "transformers": "sentence-transformers",
 }

@@ -58,7 +58,7 @@ def restore(reading: CorrectedReading, state: ChangedWords, first: int, stop: in
     return [Draft(Kind.RESTORE, where, _text(passages), heard, heard)]
 
 
-def name_speaker(reading: CorrectedReading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
+def set_speaker(reading: CorrectedReading, first: int, stop: int, speaker: str, *, everywhere: bool) -> list[Draft]:
     """Return the change that names the speaker of the turns in the range, or `everywhere` of all turns of this speaker.
 
     The name of another speaker merges the two. Raises `UnusableCorrection` for an empty or too long name.

@@ -28,7 +28,7 @@ from transcription_dagster.web.login import Login, Password, Sessions, Wall
 from transcription_dagster.web.pages import Pages
 from transcription_dagster.web.program_api.correcting import Correcting
 from transcription_dagster.web.program_api.mcp import Assistants
-from transcription_dagster.web.program_api.openapi import describe
+from transcription_dagster.web.program_api.openapi import openapi_document
 from transcription_dagster.web.program_api.recordings import Recordings
 from transcription_dagster.web.program_api.vocabulary import VocabularyOperations
 from transcription_dagster.web.program_api.voices import Voices
@@ -89,7 +89,7 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
     voices = Voices(archive.engine, archive.manuscripts)
     groups = (recordings, correcting, voices, vocabulary)
     operations = [operation for group in groups for operation in group.operations()]
-    document = describe(operations)
+    document = openapi_document(operations)
 
     async def description(_request: Request) -> Response:
         return JSONResponse(document)

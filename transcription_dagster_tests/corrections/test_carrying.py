@@ -74,8 +74,8 @@ def test_undone_and_overwritten_changes_are_not_carried() -> None:
 
 def test_names_are_carried_by_time() -> None:
     sheet = Sheet(spoken_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6)))
-    sheet.add(drafts.name_speaker(sheet.reading, 0, 2, "Ada", everywhere=True))
-    sheet.add(drafts.name_speaker(sheet.reading, 4, 6, "Ada", everywhere=True))
+    sheet.add(drafts.set_speaker(sheet.reading, 0, 2, "Ada", everywhere=True))
+    sheet.add(drafts.set_speaker(sheet.reading, 4, 6, "Ada", everywhere=True))
     new = carried(sheet, spoken_by("a b c d e f", spk_1=(0, 2), spk_0=(2, 4), spk_2=(4, 6)))
     assert [(turn.speaker, turn.text) for turn in new.reading.turns()] == [
         ("Ada", "a b"),

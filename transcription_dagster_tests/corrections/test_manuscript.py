@@ -85,7 +85,7 @@ def test_forgetting_a_recording_forgets_its_corrections(archive: Engine) -> None
 def test_the_journal_keeps_every_kind_of_change_as_it_was(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
     for make in (
-        lambda current: drafts.name_speaker(current.reading, 0, 4, "Ada", everywhere=True),
+        lambda current: drafts.set_speaker(current.reading, 0, 4, "Ada", everywhere=True),
         lambda current: drafts.split_turn(current.reading, 2),
         lambda current: drafts.join_turns(current.reading, 2),
         lambda current: drafts.mark_unintelligible(current.reading, 3, 4),

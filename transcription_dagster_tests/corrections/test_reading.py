@@ -131,9 +131,9 @@ def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
     words = spoken_by("a b c d e f", spk_0=(0, 2), spk_1=(2, 4), spk_2=(4, 6))
     sheet = Sheet(words)
     assert [turn.speaker for turn in sheet.reading.turns()] == ["spk_0", "spk_1", "spk_2"]
-    sheet.add(drafts.name_speaker(sheet.reading, 0, 2, " Ada  Lovelace", everywhere=False))
+    sheet.add(drafts.set_speaker(sheet.reading, 0, 2, " Ada  Lovelace", everywhere=False))
     assert [turn.speaker for turn in sheet.reading.turns()] == ["Ada Lovelace", "spk_1", "spk_2"]
-    sheet.add(drafts.name_speaker(sheet.reading, 4, 6, "spk_1", everywhere=True))
+    sheet.add(drafts.set_speaker(sheet.reading, 4, 6, "spk_1", everywhere=True))
     turns = list(sheet.reading.turns())
     assert [(turn.speaker, turn.first, turn.stop) for turn in turns] == [
         ("Ada Lovelace", 0, 2),
@@ -141,7 +141,7 @@ def test_a_speaker_is_named_here_or_everywhere_and_two_are_merged() -> None:
         ("spk_1", 4, 6),
     ]
     with pytest.raises(UnusableCorrection, match="name"):
-        drafts.name_speaker(sheet.reading, 0, 2, " \t", everywhere=False)
+        drafts.set_speaker(sheet.reading, 0, 2, " \t", everywhere=False)
 
 
 def test_turns_are_split_and_joined() -> None:
@@ -160,7 +160,7 @@ def test_turns_are_split_and_joined() -> None:
 def test_a_name_stays_with_deleted_words_that_are_restored() -> None:
     words = spoken_by("a b c", spk_0=(0, 3))
     sheet = Sheet(words).retype(0, 3, "")
-    sheet.add(drafts.name_speaker(sheet.reading, 0, 3, "Ada", everywhere=True))
+    sheet.add(drafts.set_speaker(sheet.reading, 0, 3, "Ada", everywhere=True))
     sheet.retype(0, 3, "a b c")
     assert {word.speaker for turn in sheet.reading.turns() for word in turn.words} == {"Ada"}
 

@@ -164,7 +164,7 @@ def test_speakers_names_are_in_the_captions(desk: Desk) -> None:
     correct(
         desk.engine,
         manuscript,
-        lambda current: drafts.name_speaker(current.reading, 0, 9, "Ada Lovelace", everywhere=True),
+        lambda current: drafts.set_speaker(current.reading, 0, 9, "Ada Lovelace", everywhere=True),
         who="Bob",
         seen=0,
     )

@@ -129,7 +129,7 @@ def test_corrections_are_redacted_and_replaced_words_stay_silent(
     def corrections(current: CorrectedText) -> list[Draft]:
         # A mail address that was misheard is named; one of the card's digits is taken for a word.
         wrote = drafts.retype(current.reading, 20, 23, "Write to bob@example.org.")
-        named = drafts.name_speaker(current.reading, 20, 23, "Ada", everywhere=False)
+        named = drafts.set_speaker(current.reading, 20, 23, "Ada", everywhere=False)
         return [*wrote, *named, *drafts.retype(current.reading, 3, 4, "for")]
 
     correct(engine, manuscript, corrections, who="Bob", seen=0)

@@ -342,7 +342,7 @@ def _drafts(text: CorrectedText, values: CorrectionRequest) -> Sequence[Draft]:
         case "restore":
             return drafts.restore(reading, text.state, first, stop)
         case "speaker":
-            return drafts.name_speaker(reading, first, stop, values.speaker, everywhere=values.everywhere)
+            return drafts.set_speaker(reading, first, stop, values.speaker, everywhere=values.everywhere)
         case "split":
             return drafts.split_turn(reading, first)
         case "join":

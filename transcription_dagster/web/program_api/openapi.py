@@ -17,7 +17,7 @@ _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "requir
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def describe(operations: Sequence[Operation]) -> dict[str, Any]:
+def openapi_document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of the operations."""
     models = {model for operation in operations for model in (operation.input, operation.output) if model is not None}
     ordered = sorted(models, key=lambda model: model.__name__)

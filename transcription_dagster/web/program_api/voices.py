@@ -112,9 +112,7 @@ class Voices:
         def name_turns(text: CorrectedText) -> list[Draft]:
             passages = (passage for passage in text.reading.passages() if passage.speaker)
             own = next((passage for passage in passages if passage.speaker in (label, old_name)), None)
-            return (
-                [] if own is None else drafts.name_speaker(text.reading, own.first, own.stop, person, everywhere=True)
-            )
+            return [] if own is None else drafts.set_speaker(text.reading, own.first, own.stop, person, everywhere=True)
 
         # The change applies to whatever other corrections were made meanwhile, so it cannot conflict with them.
         text = correct(self.engine, manuscript, name_turns, who=who, seen=sys.maxsize)
