@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise, repeat
 
 from transcription_dagster.captions.layout import DASH, CaptionLimits, break_lines
-from transcription_dagster.captions.marks import OWN_TURNS, MarkedToken, join_quotes, marked_tokens, shown_tokens
+from transcription_dagster.captions.marks import NOTES, OWN_TURNS, MarkedToken, join_quotes, marked_tokens, shown_tokens
 from transcription_dagster.errors import UnrelatedText
 from transcription_dagster.language.alignment import AlignedBlock, Token, align, counterparts, related_share, tokenize
 from transcription_dagster.language.boundaries import closes_sentence
@@ -93,25 +93,49 @@ def _moment(word: Word, characters: float) -> float:
 def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits | None = None) -> list[Cue]:
     """Apply a corrected text to cues; their times and order stay.
 
-    The result has the words of the text, in order. A cue that loses all its words is dropped; one whose words change is
-    broken into lines again; any other is untouched. Song notes and dialogue marks keep their places; a cue without
-    them gets those of the text. Raises `UnrelatedText` if the text has too little in common with the cues.
+    The result has the words of the text, in order. A cue that loses all its words is dropped, and so is a cue of notes
+    alone if the text has none; one whose words change is broken into lines again; any other is untouched. Song notes
+    and dialogue marks keep their places; a cue without them gets those of the text. Raises `UnrelatedText` if the text
+    has too little in common with the cues.
     """
     limits = limits or CaptionLimits()
     slots = _slots(cues)
-    old = [token.token.text for slot in slots for token in slot.tokens]
+    own = [token for slot in slots for token in slot.tokens]
     new = marked_tokens(corrected_text, OWN_TURNS)
-    places = places_of(old, [token.token.text for token in new])
+    places = places_of([token.token.text for token in own], [token.token.text for token in new])
+    new = _without_neighbours_notes(cues, own, new, places)
     ends = list(accumulate(len(slot.tokens) for slot in slots))
     placed: list[list[tuple[int, MarkedToken]]] = [[] for _ in slots]
     for token, place in zip(new, places, strict=True):
         slot = bisect_right(ends, place)
         placed[slot].append((place - ends[slot] + len(slots[slot].tokens), token))
+    has_notes = NOTES.search(corrected_text) is not None
     rebuilt = []
     for number, group in groupby(range(len(slots)), key=lambda place: slots[place].cue):
-        if cue := _rebuilt(cues[number], [(slots[place], placed[place]) for place in group], limits):
+        members = [(slots[place], placed[place]) for place in group]
+        if not any(slot.tokens for slot, _ in members):
+            rebuilt += [cues[number]] if has_notes and _holds_notes(cues[number]) else []
+        elif cue := _rebuilt(cues[number], members, limits):
             rebuilt.append(cue)
     return rebuilt
+
+
+def _without_neighbours_notes(
+    cues: Sequence[Cue], own: Sequence[MarkedToken], new: Sequence[MarkedToken], places: Sequence[int]
+) -> list[MarkedToken]:
+    """Return the new words without the notes that other cues show.
+
+    A note between two cues marks a word of one of them in the text, and is in the other or alone in a third.
+    """
+    together = marked_tokens("\n".join(line for cue in cues for line in cue.lines), OWN_TURNS)
+    cleaned = []
+    for token, place in zip(new, places, strict=True):
+        in_text, in_cue = together[place], own[place]
+        before = in_cue.before if token.before == in_text.before else token.before
+        after = in_cue.after if token.after == in_text.after else token.after
+        song = in_cue.song if token.song == in_text.song else token.song
+        cleaned.append(replace(token, before=before, after=after, song=song))
+    return cleaned
 
 
 def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
@@ -184,13 +208,17 @@ def _places(old: Sequence[str], new: Sequence[str], blocks: Sequence[AlignedBloc
             yield from repeat(block.old_first, len(after))
 
 
+def _holds_notes(cue: Cue) -> bool:
+    return any(NOTES.search(line) for line in cue.lines)
+
+
 def _rebuilt(
     cue: Cue, places: Sequence[tuple[_Slot, Sequence[tuple[int, MarkedToken]]]], limits: CaptionLimits
 ) -> Cue | None:
     """Return the cue with its new words: itself if they are unchanged, None if none are left."""
     turns = [(slot, slot.reworded(placed)) for slot, placed in places]
     if all(_look_the_same(slot.tokens, new) for slot, new in turns):
-        return cue if any(slot.tokens for slot, _ in turns) else None
+        return cue
     remaining = [new for _, new in turns if new]
     if len(cue.speakers) == len(turns):
         speakers = (speaker for speaker, (_, new) in zip(cue.speakers, turns, strict=True) if new)

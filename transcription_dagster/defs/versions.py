@@ -11,7 +11,7 @@ from transcription_dagster.database.recordings import IMPORTED
 CUES_VERSION = "5"
 
 #: Increase it when a change of the correction rules changes what `correct_cues` returns.
-CORRECTED_CUES_VERSION = "3"
+CORRECTED_CUES_VERSION = "4"
 
 #: Part of the code version of embeddings that were made from redacted text.
 REDACTED_CHUNKS = "-redacted-"

@@ -10,6 +10,7 @@ from transcription_dagster.captions.corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.layout import display_width
 from transcription_dagster.model import Cue, Word
+from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster_tests.captions.speech import say
 
 SONG = (
@@ -84,6 +85,22 @@ def test_notes_without_words_between_them_make_no_song(count: int) -> None:
     """Whisper writes music in languages without spaces as single notes."""
     notes = [Word("♪", number * 0.5, number * 0.5 + 0.4, glued=number > 0) for number in range(count)]
     assert cue_texts(make_cues(notes)) == ["♪" * count]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Welcome. [20] ♪ [20] Back again.", "♪ [9] Hello.", "Hello. [9] ♪", "♪ [9] ♪", "♪ [60] We sail ♪ [9] So long."],
+)
+def test_notes_of_music_keep_their_cue_if_nothing_is_corrected(text: str) -> None:
+    words = say(text)
+    cues = make_cues(words)
+    assert correct_cues(cues, join_words(words)) == cues
+
+
+def test_notes_of_music_stay_where_they_are_when_words_are_corrected() -> None:
+    cues = make_cues(say("Welcome all. [20] ♪ [20] Bag again."))
+    assert cue_texts(correct_cues(cues, "Welcome all. ♪ Back again.")) == ["Welcome all.", "♪", "Back again."]
+    assert cue_texts(correct_cues(cues, "Welcome all. Back again.")) == ["Welcome all.", "Back again."]
 
 
 def test_notes_minutes_apart_enclose_no_song() -> None:
