@@ -68,7 +68,7 @@ def test_forgetting_removes_the_recordings_runs_and_events(
     on_database: Command, registered: None, database_url: str, tmp_path: Path
 ) -> None:
     with open_instance(load_settings()) as instance:
-        kept = say(instance, B, "wombats hum")
+        remaining = say(instance, B, "wombats hum")
         # Created last, so that Dagster also stores its event with the asset's key.
         runs = [say(instance, A, SENTENCE) for _ in range(2)]
         # The UI's question for the state of partitions, whose answer Dagster stores.
@@ -88,10 +88,10 @@ def test_forgetting_removes_the_recordings_runs_and_events(
         assert traces.in_database(database_url, SENTENCE, *runs) == []
         tables = [found.partition(":")[0] for found in traces.in_database(database_url, A)]
         assert tables == ["transcription_data.forgotten_recordings"]
-        assert [run.run_id for run in instance.get_runs()] == [kept]
+        assert [run.run_id for run in instance.get_runs()] == [remaining]
         latest = instance.get_latest_materialization_event(dg.AssetKey("spoken"))
         assert latest is not None
-        assert latest.run_id == kept
+        assert latest.run_id == remaining
     with open_connection(database_url) as connection:
         assert [row["key"] for row in connection.execute("SELECT key FROM inference_requests")] == ["wombats hum"]
 
@@ -157,8 +157,8 @@ def test_log_records_about_a_forgotten_recording_are_removed(
     store.put_bytes(f"{A}/transcript.json", write_transcript(transcript(SENTENCE)).encode())
     log = tmp_path / "home" / "logs" / "run-1.log"
     log.parent.mkdir(parents=True)
-    told = [f"took {A}", f"left out: {SENTENCE}", 'title "The council of spring"', f"took {B}"]
-    log.write_text("".join(f"2026-11-30 10:00:0{number} {line}\n" for number, line in enumerate(told)))
+    messages = [f"took {A}", f"left out: {SENTENCE}", 'title "The council of spring"', f"took {B}"]
+    log.write_text("".join(f"2026-11-30 10:00:0{number} {line}\n" for number, line in enumerate(messages)))
     result = on_database("forget", "-y", A)
     assert result.stdout.splitlines()[-1] == "Removed 3 log records about it."
     assert log.read_text() == f"2026-11-30 10:00:03 took {B}\n"

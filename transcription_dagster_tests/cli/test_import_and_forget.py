@@ -101,10 +101,10 @@ def test_standard_input_is_read_for_a_dash(on_database: Command, tmp_path: Path)
 
 
 def test_an_import_keeps_known_facts_about_the_recording(on_database: Command, engine: Engine, amazon: Path) -> None:
-    known = Recording(A, "s3://bucket/a.wav", "Harbour news", "de", etag="e1")
-    register(engine, [known])
+    registered = Recording(A, "s3://bucket/a.wav", "Harbour news", "de", etag="e1")
+    register(engine, [registered])
     on_database("import", str(amazon), "--uuid", A)
-    assert find_recording(engine, A) == known
+    assert find_recording(engine, A) == registered
 
 
 def test_the_source_of_the_audio_can_be_named(on_database: Command, engine: Engine, amazon: Path) -> None:

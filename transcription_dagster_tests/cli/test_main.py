@@ -30,7 +30,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     Path("a.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nThe gait is shut.\n")
     Path("a.txt").write_text("The gate is shut.")
 
-    def ended(*arguments: str) -> str:
+    def error_line(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["transcription", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
@@ -39,7 +39,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         assert output.out == ""
         return output.err.removesuffix("\n")
 
-    return ended
+    return error_line
 
 
 def test_a_file_or_disk_that_fails_ends_with_one_line(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

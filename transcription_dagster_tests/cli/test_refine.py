@@ -64,8 +64,8 @@ def test_the_text_goes_to_standard_output_and_the_report_to_standard_error(
 
 
 def test_a_transcript_comes_from_standard_input_too(run: Command, server: MessagesServer, tmp_path: Path) -> None:
-    given = (tmp_path / "talk.json").read_bytes()
-    assert run("refine", "-", "--vocabulary", "terms.yaml", input=given).stdout == f"{REFINED}\n"
+    transcript_bytes = (tmp_path / "talk.json").read_bytes()
+    assert run("refine", "-", "--vocabulary", "terms.yaml", input=transcript_bytes).stdout == f"{REFINED}\n"
 
 
 def test_captions_keep_their_times(run: Command, server: MessagesServer, tmp_path: Path) -> None:

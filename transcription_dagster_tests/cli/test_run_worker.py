@@ -18,7 +18,7 @@ def test_a_run_worker_refuses_tables_of_another_version(tmp_path: Path, monkeypa
         monkeypatch.setenv("TRANSCRIPTION_DATABASE_URL", url)
         monkeypatch.setenv("TRANSCRIPTION_HOME", str(tmp_path))
         command = [sys.executable, "-m", "transcription_dagster", "run-worker"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 1
-    assert "this program needs" in ended.stderr.splitlines()[-1]
-    assert "run `transcription database upgrade`" in ended.stderr.splitlines()[-1]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 1
+    assert "this program needs" in result.stderr.splitlines()[-1]
+    assert "run `transcription database upgrade`" in result.stderr.splitlines()[-1]

@@ -96,7 +96,7 @@ def test_json_contains_complete_hits(on_database: Command, library: Engine) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "found"),
+    ("options", "hits"),
     [
         ([], [A, B]),
         (["--language", "de"], [B]),
@@ -106,9 +106,9 @@ def test_json_contains_complete_hits(on_database: Command, library: Engine) -> N
         (["--until", "2024-01-10T00:00:01"], [A]),
     ],
 )
-def test_filters_narrow_the_hits(on_database: Command, library: Engine, options: list[str], found: list[str]) -> None:
+def test_filters_narrow_the_hits(on_database: Command, library: Engine, options: list[str], hits: list[str]) -> None:
     result = on_database("search", "--words-only", "--json", "ferry or Fähre", *options)
-    assert sorted(answer["recording"] for answer in json.loads(result.stdout)) == found
+    assert sorted(answer["recording"] for answer in json.loads(result.stdout)) == hits
 
 
 def test_an_empty_result_is_reported_with_exit_code_0(on_database: Command, library: Engine) -> None:
@@ -125,7 +125,7 @@ def test_bad_options_are_usage_errors(on_database: Command, options: list[str]) 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.0, "0:00:00"), (59.99, "0:00:59"), (3600, "1:00:00"), (360_000, "100:00:00")]
+    ("seconds", "text"), [(0.0, "0:00:00"), (59.99, "0:00:59"), (3600, "1:00:00"), (360_000, "100:00:00")]
 )
-def test_a_clock_counts_hours(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
+def test_a_clock_counts_hours(seconds: float, text: str) -> None:
+    assert clock(seconds) == text

@@ -26,9 +26,9 @@ def test_settings_are_pushed_shown_and_compared(
 
     monkeypatch.setenv("TRANSCRIPTION_MODEL", "large-v3")
     (tmp_path / "terms.yaml").write_text("- Grafana\n- Kafka\n")
-    found = on_database("settings", "diff")
-    assert found.exit_code == 1
-    model, vocabulary = found.output.splitlines()
+    output = on_database("settings", "diff")
+    assert output.exit_code == 1
+    model, vocabulary = output.output.splitlines()
     assert model == "TRANSCRIPTION_MODEL: large-v3 here, medium in the database"
     assert vocabulary.startswith("TRANSCRIPTION_VOCABULARY: terms.yaml (SHA-256 ")
 

@@ -21,7 +21,7 @@ A, B, C = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
 @pytest.fixture
 def run(on_database: Command, engine: Engine) -> Command:
     """Run `transcription speakers` with three recordings; the first one's voices are less certain in the others."""
-    register(engine, [Recording(one, f"file:///{number}.wav") for number, one in enumerate((A, B, C))])
+    register(engine, [Recording(recording, f"file:///{number}.wav") for number, recording in enumerate((A, B, C))])
     replace_voice_prints(engine, A, "m", {"spk_0": (10.0, (1.0, 0.0)), "spk_1": (65.4, (0.0, 1.0))})
     replace_voice_prints(engine, B, "m", {"spk_0": (20.0, (0.96, 0.28))})
     replace_voice_prints(engine, C, "m", {"spk_0": (30.0, (0.6, -0.8))})

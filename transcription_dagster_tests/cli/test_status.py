@@ -26,7 +26,7 @@ def program(state: str) -> ProgramState:
 
 
 def installation(**values: Any) -> Installation:
-    given = {
+    state_fields = {
         "url": "http://127.0.0.1:3000",
         "programs": (program("RUNNING"),),
         "pool": PoolStatus((executor(), run_worker()), {"gpu": 4, "runs": 2}),
@@ -34,7 +34,7 @@ def installation(**values: Any) -> Installation:
         "daemons": (Daemon("SENSOR", True),),
         **values,
     }
-    return Installation(**given)
+    return Installation(**state_fields)
 
 
 def test_a_healthy_installation_has_no_problems() -> None:
@@ -50,7 +50,7 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "problems"),
     [
         ({"url": None}, ["No stack is up: start it with `transcription up`."]),
         ({"complaints": ("the database did not answer",)}, ["the database did not answer"]),
@@ -81,8 +81,8 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
         ),
     ],
 )
-def test_problems_are_reported(values: dict[str, Any], said: list[str]) -> None:
-    assert installation(**values).problems() == said
+def test_problems_are_reported(values: dict[str, Any], problems: list[str]) -> None:
+    assert installation(**values).problems() == problems
 
 
 def test_an_empty_pool_without_waiting_work_is_no_problem() -> None:
@@ -99,14 +99,16 @@ def test_the_document_is_json_whatever_the_state() -> None:
 
 
 def test_a_home_without_a_stack_is_reported(tmp_path: Path) -> None:
-    found = read_installation(load_settings(home=tmp_path))
-    assert found.problems() == ["No stack is up: start it with `transcription up`."]
+    installed = read_installation(load_settings(home=tmp_path))
+    assert installed.problems() == ["No stack is up: start it with `transcription up`."]
 
 
 def test_a_database_without_tables_and_a_missing_database_are_distinguished(tmp_path: Path) -> None:
     with empty_database() as url:
         empty = read_installation(load_settings(home=tmp_path, database_url=url))
     assert any("run `transcription database upgrade`" in problem for problem in empty.problems())
-    gone = read_installation(load_settings(home=tmp_path, database_url="postgresql://nobody:pw@127.0.0.1:9/none"))
-    assert len([problem for problem in gone.problems() if "the database did not answer" in problem]) == 1
-    assert not any("pw@" in problem for problem in gone.problems())
+    unreachable = read_installation(
+        load_settings(home=tmp_path, database_url="postgresql://nobody:pw@127.0.0.1:9/none")
+    )
+    assert len([problem for problem in unreachable.problems() if "the database did not answer" in problem]) == 1
+    assert not any("pw@" in problem for problem in unreachable.problems())

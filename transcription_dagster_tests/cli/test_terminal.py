@@ -31,7 +31,7 @@ FAILED = RecordingOutcome(Entry(1, UUID, title=HOSTILE), "failed", error=HOSTILE
 PROGRESS = Progress(total=1, done=0, failed=1, in_flight=0, audio_seconds=0.0, elapsed=1.0)
 
 
-def shown(show: object) -> str:
+def printed(show: object) -> str:
     output = io.StringIO()
     Console(file=output, force_terminal=False, width=200).print(show)
     return output.getvalue()
@@ -49,7 +49,7 @@ def test_printable_keeps_all_visible_characters() -> None:
 def test_the_table_and_summary_contain_no_control_characters() -> None:
     lines, _ = summary([FAILED], stopped=False, command="transcription batch list.json")
     assert all(is_clean(line) for line in lines)
-    assert is_clean(shown(outcome_table([FAILED])))
+    assert is_clean(printed(outcome_table([FAILED])))
 
 
 def test_the_progress_display_contains_no_control_characters() -> None:
@@ -62,7 +62,7 @@ def test_the_progress_display_contains_no_control_characters() -> None:
     executor = WorkerStatus(
         "gpu-0@a", "gpu", "a", 1, "cpu:0", "tiny", "idle", None, None, 0, 1, HOSTILE, seconds_since_heartbeat=0.0
     )
-    assert is_clean(shown(picture([executor], PROGRESS, {})))
+    assert is_clean(printed(picture([executor], PROGRESS, {})))
 
 
 def test_a_commands_error_contains_no_control_characters(
@@ -74,9 +74,9 @@ def test_a_commands_error_contains_no_control_characters(
     corrected.write_text("Nothing.")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["transcription", "apply-corrections", str(captions), str(corrected)])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as result:
         main()
-    assert ended.value.code == 1
+    assert result.value.code == 1
     assert "owned" in (said := capsys.readouterr().err)
     assert is_clean(said)
 

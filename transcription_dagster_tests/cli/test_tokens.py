@@ -22,9 +22,9 @@ def run(*arguments: str) -> Result:
 
 def test_a_token_is_shown_once_and_kept_as_a_digest(engine: Engine) -> None:
     token = run("create", "newsroom", "--scope", "read", "--scope", "submit").stdout.strip()
-    found = tokens.find(engine, token)
-    assert found is not None
-    assert (found.name, found.scopes) == ("newsroom", {TokenScope.READ, TokenScope.SUBMIT})
+    record = tokens.find(engine, token)
+    assert record is not None
+    assert (record.name, record.scopes) == ("newsroom", {TokenScope.READ, TokenScope.SUBMIT})
     assert token not in run("list").stdout
     with engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT * FROM transcription_data.api_tokens").all()

@@ -76,7 +76,7 @@ def test_a_job_is_found_wherever_it_is_defined(client: DagsterClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "error", "said"),
+    ("place", "error", "message"),
     [
         (None, ServiceUnavailable, "definitions of here are still being loaded"),
         (
@@ -88,12 +88,12 @@ def test_a_job_is_found_wherever_it_is_defined(client: DagsterClient) -> None:
     ],
 )
 def test_a_missing_job_is_reported_with_the_reason(
-    dagster: FakeDagster, client: DagsterClient, place: object, error: type[Exception], said: str
+    dagster: FakeDagster, client: DagsterClient, place: object, error: type[Exception], message: str
 ) -> None:
     entries = [{"name": "here", "locationOrLoadError": place}]
     workspace = {"__typename": "Workspace", "locationEntries": entries}
     always(dagster, {**dagster._Jobs(), "workspaceOrError": workspace})
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         client.find_job("nowhere")
 
 
@@ -168,8 +168,8 @@ def test_runs_are_found_by_every_condition(dagster: FakeDagster, client: Dagster
 
 
 def test_more_runs_than_one_page_holds_are_all_found(dagster: FakeDagster, client: DagsterClient) -> None:
-    made = [dagster.add_run(str(number)).id for number in range(1001)]
-    assert [run.id for run in client.runs()] == made[::-1]
+    created_runs = [dagster.add_run(str(number)).id for number in range(1001)]
+    assert [run.id for run in client.runs()] == created_runs[::-1]
 
 
 def test_finished_runs_are_left_alone(dagster: FakeDagster, client: DagsterClient) -> None:
@@ -245,7 +245,7 @@ RUN_FAILURE = {"__typename": "RunFailureEvent", "message": "The run worker was l
 
 
 @pytest.mark.parametrize(
-    ("events", "said"),
+    ("events", "message"),
     [
         ([step_failure("audio", "RuntimeError: no audio\nat all")], "audio: RuntimeError: no audio"),
         (
@@ -259,8 +259,8 @@ RUN_FAILURE = {"__typename": "RunFailureEvent", "message": "The run worker was l
         ([{"__typename": "RunStartEvent"}], "Dagster gives no reason"),
     ],
 )
-def test_the_reason_is_the_original_errors_first_line(events: list[dict[str, Any]], said: str) -> None:
-    assert failure_reason(events) == said
+def test_the_reason_is_the_original_errors_first_line(events: list[dict[str, Any]], message: str) -> None:
+    assert failure_reason(events) == message
 
 
 def test_the_error_behind_a_retry_request_is_reported() -> None:

@@ -38,9 +38,9 @@ def test_the_lock_names_its_holder_and_excludes_others(engine: Engine, database_
     first, second = (DaemonLock(database_url, web_url=f"http://{name}:3000") for name in ("first", "second"))
     assert first.take()
     assert not second.take()
-    found = holder(engine)
-    assert found is not None
-    assert (found.url, found.host, found.pid) == ("http://first:3000", socket.gethostname(), os.getpid())
+    daemon = holder(engine)
+    assert daemon is not None
+    assert (daemon.url, daemon.host, daemon.pid) == ("http://first:3000", socket.gethostname(), os.getpid())
     first.release()
     assert holder(engine) is None
     assert second.take()
@@ -99,7 +99,7 @@ def test_a_lock_lost_to_another_process_is_not_retaken(engine: Engine, database_
     assert second.take()
     assert not first.held()
     assert not first.take()
-    found = holder(engine)
-    assert found is not None
-    assert found.url == "http://second:3000"
+    daemon = holder(engine)
+    assert daemon is not None
+    assert daemon.url == "http://second:3000"
     second.release()

@@ -100,9 +100,9 @@ def test_the_same_description_does_not_touch_the_row(engine: Engine) -> None:
 
 def test_the_last_of_two_descriptions_in_one_call_wins(engine: Engine) -> None:
     register(engine, [FULL, replace(FULL, title="Last")])
-    found = find_recording(engine, A)
-    assert found is not None
-    assert found.title == "Last"
+    stored = find_recording(engine, A)
+    assert stored is not None
+    assert stored.title == "Last"
 
 
 def test_a_bad_uuid_is_refused_before_anything_is_written(engine: Engine) -> None:
@@ -124,8 +124,8 @@ def test_ten_thousand_recordings_are_registered_and_known(engine: Engine) -> Non
     ]
     register(engine, many)
     asked = [recording.uuid for recording in many[::2]] + [str(uuid.UUID(int=77_777))]
-    found = registered_sources(engine, asked)
-    assert {key: each.etag for key, each in found.items()} == {each.uuid: each.etag for each in many[::2]}
+    stored = registered_sources(engine, asked)
+    assert {key: each.etag for key, each in stored.items()} == {each.uuid: each.etag for each in many[::2]}
 
 
 def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(engine: Engine) -> None:
@@ -139,8 +139,8 @@ def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(en
 
 def test_registered_sources_skip_unknown_recordings(engine: Engine) -> None:
     register(engine, [FULL, Recording(B, "file:///b.wav")])
-    found = registered_sources(engine, [A, B, str(uuid.UUID(int=3))])
-    assert {key: (each.source, each.etag, each.modified) for key, each in found.items()} == {
+    stored = registered_sources(engine, [A, B, str(uuid.UUID(int=3))])
+    assert {key: (each.source, each.etag, each.modified) for key, each in stored.items()} == {
         A: (FULL.source, FULL.etag, FULL.modified),
         B: ("file:///b.wav", None, None),
     }

@@ -32,129 +32,137 @@ def like(person: tuple[float, ...], similarity: float) -> tuple[float, float, fl
     return (person[0] * similarity, person[1] * similarity, rest)
 
 
-def heard(engine: Engine, recording: str, *vectors: tuple[float, ...], model: str = "m") -> tuple[VoicePrint, ...]:
+def store_voices(
+    engine: Engine, recording: str, *vectors: tuple[float, ...], model: str = "m"
+) -> tuple[VoicePrint, ...]:
     voices = {f"spk_{number}": (10.0 + number, vector) for number, vector in enumerate(vectors)}
     return replace_voice_prints(engine, recording, model, voices)
 
 
 def people(engine: Engine, recording: str) -> list[str]:
-    return [f"{one.label} {one.name or '?'} {one.person or '-'}" for one in voice_prints(engine, recording)]
+    return [f"{voice.label} {voice.name or '?'} {voice.person or '-'}" for voice in voice_prints(engine, recording)]
 
 
 @pytest.fixture
-def known(engine: Engine) -> Engine:
+def registered(engine: Engine) -> Engine:
     register(engine, [Recording(recording, f"file:///{recording}.wav") for recording in (A, B, C)])
     return engine
 
 
-def test_people_who_name_similar_voices_at_once_keep_their_names(known: Engine) -> None:
+def test_people_who_name_similar_voices_at_once_keep_their_names(registered: Engine) -> None:
     """Each naming matches the other recording's voice again."""
     recordings = (A, B, C)
     for _ in range(20):
         for recording in recordings:
-            heard(known, recording, like(ADA, 0.99))
+            store_voices(registered, recording, like(ADA, 0.99))
         with ThreadPoolExecutor(3) as threads:
-            list(threads.map(lambda each: name_speaker(known, each, "spk_0", f"name {each}"), recordings))
-        assert [people(known, each) for each in recordings] == [
+            list(threads.map(lambda each: name_speaker(registered, each, "spk_0", f"name {each}"), recordings))
+        assert [people(registered, each) for each in recordings] == [
             [f"spk_0 name {each} name {each}"] for each in recordings
         ]
-        forget_all(known)
+        forget_all(registered)
 
 
-def test_voices_are_kept_without_a_name(known: Engine) -> None:
-    assert heard(known, A, ADA, BEN) == voice_prints(known, A)
-    assert people(known, A) == ["spk_0 ? -", "spk_1 ? -"]
-    assert [one.seconds for one in voice_prints(known, A)] == [10.0, 11.0]
-    assert voice_prints(known) == ()
+def test_voices_are_kept_without_a_name(registered: Engine) -> None:
+    assert store_voices(registered, A, ADA, BEN) == voice_prints(registered, A)
+    assert people(registered, A) == ["spk_0 ? -", "spk_1 ? -"]
+    assert [voice.seconds for voice in voice_prints(registered, A)] == [10.0, 11.0]
+    assert voice_prints(registered) == ()
 
 
 def test_a_named_person_is_named_where_certain_and_suggested_where_likely(
-    known: Engine,
+    registered: Engine,
 ) -> None:
-    heard(known, A, ADA, BEN)
-    heard(known, B, BEN, like(ADA, SURE + 0.01))
-    heard(known, C, like(ADA, LIKELY + 0.01))
-    found = name_speaker(known, A, "spk_0", "Ada")
-    assert [(one.recording, one.label, one.name) for one in found] == [(B, "spk_1", "Ada"), (C, "spk_0", None)]
-    assert people(known, A) == ["spk_0 Ada Ada", "spk_1 ? -"]
-    assert people(known, B) == ["spk_0 ? -", "spk_1 Ada Ada"]
-    assert people(known, C) == ["spk_0 ? Ada"]
+    store_voices(registered, A, ADA, BEN)
+    store_voices(registered, B, BEN, like(ADA, SURE + 0.01))
+    store_voices(registered, C, like(ADA, LIKELY + 0.01))
+    matches = name_speaker(registered, A, "spk_0", "Ada")
+    assert [(voice.recording, voice.label, voice.name) for voice in matches] == [
+        (B, "spk_1", "Ada"),
+        (C, "spk_0", None),
+    ]
+    assert people(registered, A) == ["spk_0 Ada Ada", "spk_1 ? -"]
+    assert people(registered, B) == ["spk_0 ? -", "spk_1 Ada Ada"]
+    assert people(registered, C) == ["spk_0 ? Ada"]
 
 
-def test_later_recordings_recognise_named_people(known: Engine) -> None:
-    heard(known, A, ADA)
-    name_speaker(known, A, "spk_0", "Ada")
-    certain, other = heard(known, B, like(ADA, SURE + 0.01), BEN)
+def test_later_recordings_recognise_named_people(registered: Engine) -> None:
+    store_voices(registered, A, ADA)
+    name_speaker(registered, A, "spk_0", "Ada")
+    certain, other = store_voices(registered, B, like(ADA, SURE + 0.01), BEN)
     assert (certain.name, certain.confirmed, other.person) == ("Ada", False, None)
-    (likely,) = heard(known, C, like(ADA, SURE - 0.01))
+    (likely,) = store_voices(registered, C, like(ADA, SURE - 0.01))
     assert (likely.name, likely.person) == (None, "Ada")
 
 
-def test_a_person_is_at_most_one_voice_of_a_recording(known: Engine) -> None:
-    heard(known, A, ADA)
-    heard(known, B, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))
-    assert [(one.recording, one.label) for one in name_speaker(known, A, "spk_0", "Ada")] == [(B, "spk_1")]
-    assert people(known, B) == ["spk_0 ? -", "spk_1 Ada Ada"]
-    assert [one.name for one in heard(known, C, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))] == [None, "Ada"]
+def test_a_person_is_at_most_one_voice_of_a_recording(registered: Engine) -> None:
+    store_voices(registered, A, ADA)
+    store_voices(registered, B, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))
+    assert [(voice.recording, voice.label) for voice in name_speaker(registered, A, "spk_0", "Ada")] == [(B, "spk_1")]
+    assert people(registered, B) == ["spk_0 ? -", "spk_1 Ada Ada"]
+    assert [voice.name for voice in store_voices(registered, C, like(ADA, SURE + 0.01), like(ADA, SURE + 0.05))] == [
+        None,
+        "Ada",
+    ]
 
 
-def test_a_name_given_by_hand_survives_remaking_the_recording(known: Engine) -> None:
-    heard(known, A, ADA, BEN)
-    name_speaker(known, A, "spk_0", "Ada")
-    again = heard(known, A, BEN, like(ADA, 0.99))
-    assert [(one.person, one.confirmed) for one in again] == [(None, False), ("Ada", True)]
+def test_a_name_given_by_hand_survives_remaking_the_recording(registered: Engine) -> None:
+    store_voices(registered, A, ADA, BEN)
+    name_speaker(registered, A, "spk_0", "Ada")
+    again = store_voices(registered, A, BEN, like(ADA, 0.99))
+    assert [(voice.person, voice.confirmed) for voice in again] == [(None, False), ("Ada", True)]
 
 
-def test_a_name_given_by_hand_is_not_changed_by_another_recording(known: Engine) -> None:
-    heard(known, A, ADA)
-    heard(known, B, like(ADA, 0.95))
-    name_speaker(known, B, "spk_0", "Ada's twin")
-    assert name_speaker(known, A, "spk_0", "Ada") == ()
-    assert people(known, B) == ["spk_0 Ada's twin Ada's twin"]
+def test_a_name_given_by_hand_is_not_changed_by_another_recording(registered: Engine) -> None:
+    store_voices(registered, A, ADA)
+    store_voices(registered, B, like(ADA, 0.95))
+    name_speaker(registered, B, "spk_0", "Ada's twin")
+    assert name_speaker(registered, A, "spk_0", "Ada") == ()
+    assert people(registered, B) == ["spk_0 Ada's twin Ada's twin"]
 
 
-def test_a_wrong_name_is_corrected_everywhere(known: Engine) -> None:
-    heard(known, A, ADA)
-    heard(known, B, like(ADA, 0.9))
-    name_speaker(known, A, "spk_0", "Eda")
-    assert [one.recording for one in name_speaker(known, A, "spk_0", "Ada")] == [B]
-    assert people(known, B) == ["spk_0 Ada Ada"]
+def test_a_wrong_name_is_corrected_everywhere(registered: Engine) -> None:
+    store_voices(registered, A, ADA)
+    store_voices(registered, B, like(ADA, 0.9))
+    name_speaker(registered, A, "spk_0", "Eda")
+    assert [voice.recording for voice in name_speaker(registered, A, "spk_0", "Ada")] == [B]
+    assert people(registered, B) == ["spk_0 Ada Ada"]
 
 
-def test_voices_of_different_models_are_not_compared(known: Engine) -> None:
-    heard(known, A, ADA)
-    heard(known, B, ADA, model="another")
-    assert name_speaker(known, A, "spk_0", "Ada") == ()
-    assert heard(known, C, ADA, model="another")[0].person is None
+def test_voices_of_different_models_are_not_compared(registered: Engine) -> None:
+    store_voices(registered, A, ADA)
+    store_voices(registered, B, ADA, model="another")
+    assert name_speaker(registered, A, "spk_0", "Ada") == ()
+    assert store_voices(registered, C, ADA, model="another")[0].person is None
 
 
-def test_a_speaker_without_a_voice_print_cannot_be_named(known: Engine) -> None:
+def test_a_speaker_without_a_voice_print_cannot_be_named(registered: Engine) -> None:
     with pytest.raises(UnknownSpeaker, match=f"no voice print of spk_7 in {A}"):
-        name_speaker(known, A, "spk_7", "Ada")
+        name_speaker(registered, A, "spk_7", "Ada")
 
 
-def test_a_forgotten_person_is_removed_from_every_recording(known: Engine) -> None:
-    heard(known, A, ADA, BEN)
-    heard(known, B, like(ADA, SURE + 0.01))
-    heard(known, C, like(ADA, LIKELY + 0.01))
-    name_speaker(known, A, "spk_0", "Ada")
-    name_speaker(known, A, "spk_1", "Ben")
-    assert forget_person(known, "Ada") == 2
-    assert [people(known, recording) for recording in (A, B, C)] == [["spk_1 Ben Ben"], [], ["spk_0 ? -"]]
+def test_a_forgotten_person_is_removed_from_every_recording(registered: Engine) -> None:
+    store_voices(registered, A, ADA, BEN)
+    store_voices(registered, B, like(ADA, SURE + 0.01))
+    store_voices(registered, C, like(ADA, LIKELY + 0.01))
+    name_speaker(registered, A, "spk_0", "Ada")
+    name_speaker(registered, A, "spk_1", "Ben")
+    assert forget_person(registered, "Ada") == 2
+    assert [people(registered, recording) for recording in (A, B, C)] == [["spk_1 Ben Ben"], [], ["spk_0 ? -"]]
     with pytest.raises(UnknownSpeaker, match="'Ada'"):
-        forget_person(known, "Ada")
+        forget_person(registered, "Ada")
 
 
-def test_all_people_can_be_forgotten(known: Engine) -> None:
-    heard(known, A, ADA, BEN)
-    assert forget_all(known) == 2
-    assert people(known, A) == []
+def test_all_people_can_be_forgotten(registered: Engine) -> None:
+    store_voices(registered, A, ADA, BEN)
+    assert forget_all(registered) == 2
+    assert people(registered, A) == []
 
 
-def test_a_forgotten_recording_loses_its_voices_and_gets_none(known: Engine) -> None:
-    heard(known, A, ADA)
-    name_speaker(known, A, "spk_0", "Ada")
-    forget(known, A)
-    assert voice_prints(known) == voice_prints(known, A) == ()
+def test_a_forgotten_recording_loses_its_voices_and_gets_none(registered: Engine) -> None:
+    store_voices(registered, A, ADA)
+    name_speaker(registered, A, "spk_0", "Ada")
+    forget(registered, A)
+    assert voice_prints(registered) == voice_prints(registered, A) == ()
     with pytest.raises(RecordingForgotten):
-        heard(known, A, ADA)
+        store_voices(registered, A, ADA)

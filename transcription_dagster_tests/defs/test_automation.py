@@ -31,9 +31,9 @@ def with_versions(versions: Mapping[str, str]) -> dg.Definitions:
 
     def asset(spec: dg.AssetSpec) -> dg.AssetsDefinition:
         @dg.multi_asset(name=spec.key.to_python_identifier(), specs=[spec])
-        def made() -> None: ...
+        def body() -> None: ...
 
-        return made
+        return body
 
     return dg.Definitions([asset(spec) for spec in specs])
 
@@ -45,7 +45,7 @@ class Automation:
         self._instance = instance
         self._cursor = None
 
-    def asked(self, **versions: str) -> set[tuple[str, str]]:
+    def requested(self, **versions: str) -> set[tuple[str, str]]:
         """Evaluate with these code versions; return the requested assets with their recordings."""
         result = dg.evaluate_automation_conditions(with_versions(versions), self._instance, cursor=self._cursor)
         self._cursor = result.cursor
@@ -63,30 +63,30 @@ def automation(instance: dg.DagsterInstance) -> Automation:
     for spec in defs.resolve_all_asset_specs():
         instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=RECORDING))
     automation = Automation(instance)
-    assert automation.asked() == set()
+    assert automation.requested() == set()
     return automation
 
 
 def test_nothing_is_requested_while_nothing_changes(automation: Automation) -> None:
-    assert automation.asked() == set()
+    assert automation.requested() == set()
 
 
 def test_new_caption_rules_refresh_captions_and_publication_only(automation: Automation) -> None:
-    asked = automation.asked(captions_srt="next", captions_vtt="next")
-    assert asked == {(asset, RECORDING) for asset in CAPTIONS}
-    assert automation.asked(captions_srt="next", captions_vtt="next") == set()
+    requested = automation.requested(captions_srt="next", captions_vtt="next")
+    assert requested == {(asset, RECORDING) for asset in CAPTIONS}
+    assert automation.requested(captions_srt="next", captions_vtt="next") == set()
 
 
 def test_a_new_refinement_refreshes_everything_made_from_it(automation: Automation) -> None:
-    assert automation.asked(refined_txt="next") == {(asset, RECORDING) for asset in REFINED}
+    assert automation.requested(refined_txt="next") == {(asset, RECORDING) for asset in REFINED}
 
 
 def test_a_new_embedding_model_refreshes_embeddings_and_publication(automation: Automation) -> None:
-    assert {asset for asset, _ in automation.asked(embeddings="next")} == {"embeddings", "publication"}
+    assert {asset for asset, _ in automation.requested(embeddings="next")} == {"embeddings", "publication"}
 
 
 def test_a_new_transcription_refreshes_nothing(automation: Automation) -> None:
-    assert automation.asked(transcript="next", audio="next") == set()
+    assert automation.requested(transcript="next", audio="next") == set()
 
 
 def test_automation_is_off_by_default() -> None:
@@ -98,6 +98,6 @@ def test_recordings_of_earlier_versions_get_the_corrected_text(instance: dg.Dags
     for spec in defs.resolve_all_asset_specs():
         if spec.key.to_user_string() not in ("corrected_txt", "corrected_json", "corrections"):
             instance.report_runless_asset_event(dg.AssetMaterialization(spec.key, partition=RECORDING))
-    asked = Automation(instance).asked()
-    assert {("corrected_txt", RECORDING), ("corrected_json", RECORDING)} <= asked
-    assert {recording for _, recording in asked} == {RECORDING}
+    requested = Automation(instance).requested()
+    assert {("corrected_txt", RECORDING), ("corrected_json", RECORDING)} <= requested
+    assert {recording for _, recording in requested} == {RECORDING}

@@ -76,7 +76,7 @@ class Desk:
             )
             connection.execute(text(statement), {"age": seconds})
 
-    def asked(self) -> list[tuple[str | None, str | None]]:
+    def requested(self) -> list[tuple[str | None, str | None]]:
         """Return the keys and partitions of the runs that a tick requests; its observations are stored."""
         with dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources=all_resources(load_settings())
@@ -111,13 +111,13 @@ def test_without_corrections_the_corrected_text_is_the_refined_one(desk: Desk) -
 def test_one_run_is_requested_after_a_quiet_minute(desk: Desk) -> None:
     desk.retype(0, 9, "Yesterday we found Quillonite in the basin.")
     desk.retype(0, 9, "Yesterday we found Quillonite in a basin.")
-    assert desk.asked() == []
+    assert desk.requested() == []
     desk.let_rest(sensors.QUIET_SECONDS)
-    assert desk.asked() == [(f"{RECORDING}:2", RECORDING)]
-    assert desk.asked() == []
+    assert desk.requested() == [(f"{RECORDING}:2", RECORDING)]
+    assert desk.requested() == []
     desk.retype(0, 9, "Today we found Quillonite in a basin.")
     desk.let_rest(sensors.QUIET_SECONDS)
-    assert desk.asked() == [(f"{RECORDING}:3", RECORDING)]
+    assert desk.requested() == [(f"{RECORDING}:3", RECORDING)]
 
 
 def test_refined_texts_and_captions_are_corrected_and_originals_are_not(desk: Desk) -> None:
@@ -136,7 +136,7 @@ def test_a_correction_shows_as_stale_until_it_is_applied(desk: Desk) -> None:
         assert desk.status("corrected_txt") is StaleStatus.FRESH
         desk.retype(0, 1, first_word)
         desk.let_rest(sensors.QUIET_SECONDS)
-        assert desk.asked() != []
+        assert desk.requested() != []
         assert desk.status("corrected_txt") is StaleStatus.STALE
         desk.apply()
     assert desk.status("corrected_txt") is StaleStatus.FRESH

@@ -19,7 +19,7 @@ RECORDING = "00000000-0000-0000-0000-000000000001"
 
 
 @pytest.fixture
-def known(at_home: object, engine: Engine, instance: dg.DagsterInstance) -> None:
+def registered(at_home: object, engine: Engine, instance: dg.DagsterInstance) -> None:
     register(engine, [Recording(RECORDING, "/a.wav")])
     instance.add_dynamic_partitions("recordings", [RECORDING])
 
@@ -50,20 +50,20 @@ def reason(engine: Engine) -> str | None:
         return connection.execute(RecordingRow.__table__.select()).one().error
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("registered")
 def test_a_failure_is_recorded_with_the_programs_own_reason(engine: Engine, instance: dg.DagsterInstance) -> None:
     tick(instance, run(instance, UnusableAudio("there is no sound in it\nffmpeg says so")))
     assert [each.uuid for each in failed(engine)] == [RECORDING]
     assert reason(engine) == "there is no sound in it"
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("registered")
 def test_an_unexpected_failure_is_recorded_with_its_cause(engine: Engine, instance: dg.DagsterInstance) -> None:
     tick(instance, run(instance, ZeroDivisionError("division by zero")))
     assert reason(engine) == "ZeroDivisionError: division by zero"
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("registered")
 def test_a_publication_after_the_failure_clears_it(engine: Engine, instance: dg.DagsterInstance) -> None:
     failure = run(instance, UnusableAudio())
     assert run(instance, None).success
@@ -71,7 +71,7 @@ def test_a_publication_after_the_failure_clears_it(engine: Engine, instance: dg.
     assert failed(engine) == []
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("registered")
 def test_a_failure_that_dagster_retries_is_not_recorded(engine: Engine, instance: dg.DagsterInstance) -> None:
     failure = run(instance, UnusableAudio())
     instance.add_run_tags(failure.run_id, {WILL_RETRY_TAG: "true"})
@@ -82,7 +82,7 @@ def test_a_failure_that_dagster_retries_is_not_recorded(engine: Engine, instance
     assert len(failed(engine)) == 1
 
 
-@pytest.mark.usefixtures("known")
+@pytest.mark.usefixtures("registered")
 def test_a_failure_after_a_publication_counts(engine: Engine, instance: dg.DagsterInstance) -> None:
     assert run(instance, None).success
     tick(instance, run(instance, UnusableAudio()))

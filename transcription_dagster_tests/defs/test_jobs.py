@@ -20,18 +20,18 @@ ALL_ELSE = frozenset(code_versions(load_settings(refinement="direct"))) - TRANSC
 
 
 def job(
-    instance: dg.DagsterInstance, made: Iterable[str], outdated: Iterable[str] = (), *, failed: bool = False,
+    instance: dg.DagsterInstance, existing: Iterable[str], outdated: Iterable[str] = (), *, failed: bool = False,
     refinement: str = "direct",
 ) -> str | None:  # fmt: skip
     """Return the job for a recording with the assets `made`."""
     instance.add_dynamic_partitions("recordings", [RECORDING])
-    for asset in made:
+    for asset in existing:
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=RECORDING))
     return JobChooser(instance, load_settings(refinement=refinement)).job(RECORDING, set(outdated), failed=failed)
 
 
 @pytest.mark.parametrize(
-    ("made", "expected"),
+    ("existing", "expected"),
     [
         (NOTHING, None),
         ({"audio"}, None),
@@ -45,13 +45,13 @@ def job(
     ],
 )
 def test_missing_assets_are_made_without_a_new_transcription(
-    instance: dg.DagsterInstance, made: frozenset[str], expected: str | None
+    instance: dg.DagsterInstance, existing: frozenset[str], expected: str | None
 ) -> None:
-    assert job(instance, made) == expected
+    assert job(instance, existing) == expected
 
 
 @pytest.mark.parametrize(
-    ("made", "outdated", "expected"),
+    ("existing", "outdated", "expected"),
     [
         (TRANSCRIBED, {"captions_srt"}, "captions"),
         (TRANSCRIBED, {"embeddings"}, "reindex"),
@@ -65,16 +65,16 @@ def test_missing_assets_are_made_without_a_new_transcription(
     ],
 )
 def test_stale_assets_are_made_again(
-    instance: dg.DagsterInstance, made: frozenset[str], outdated: set[str], expected: str | None
+    instance: dg.DagsterInstance, existing: frozenset[str], outdated: set[str], expected: str | None
 ) -> None:
-    assert job(instance, made | ALL_ELSE, outdated) == expected
+    assert job(instance, existing | ALL_ELSE, outdated) == expected
 
 
-@pytest.mark.parametrize(("made", "expected"), [(TRANSCRIBED, None), (IMPORTED, "refine")])
+@pytest.mark.parametrize(("existing", "expected"), [(TRANSCRIBED, None), (IMPORTED, "refine")])
 def test_a_failed_recording_restarts_at_the_audio_unless_imported(
-    instance: dg.DagsterInstance, made: frozenset[str], expected: str | None
+    instance: dg.DagsterInstance, existing: frozenset[str], expected: str | None
 ) -> None:
-    assert job(instance, made | ALL_ELSE, failed=True) == expected
+    assert job(instance, existing | ALL_ELSE, failed=True) == expected
 
 
 def test_in_batch_mode_a_stale_refinement_is_requested_again(instance: dg.DagsterInstance) -> None:

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, at_home: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
-def put(folder: Path, recording: str, content: str = "sound") -> None:
+def write_source(folder: Path, recording: str, content: str = "sound") -> None:
     path = folder / f"{recording}.wav"
     path.write_text(content)
     settled = path.stat().st_mtime - 2 * SETTLE_SECONDS - len(content)
@@ -57,11 +57,11 @@ class Sensor:
                 self._instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
         return result
 
-    def asked(self, *, is_stored: bool = True) -> list[str]:
+    def requested(self, *, is_stored: bool = True) -> list[str]:
         return [str(request.partition_key) for request in self.tick(is_stored=is_stored).run_requests or ()]
 
 
-def said(result: dg.SensorResult) -> str:
+def skip_message(result: dg.SensorResult) -> str:
     assert isinstance(result.skip_reason, dg.SkipReason)
     return result.skip_reason.skip_message or ""
 
@@ -78,13 +78,13 @@ def start_run(instance: dg.DagsterInstance, recording: str, status: dg.DagsterRu
 def test_a_forgotten_recording_is_not_brought_back_by_its_source(
     folder: Path, sensor: Sensor, instance: dg.DagsterInstance, engine: Engine
 ) -> None:
-    put(folder, IDS[1])
-    assert sensor.asked() == [IDS[1]]
+    write_source(folder, IDS[1])
+    assert sensor.requested() == [IDS[1]]
     recordings.forget(engine, IDS[1])
     instance.delete_dynamic_partition("recordings", IDS[1])
-    put(folder, IDS[1], "another sound")
-    put(folder, IDS[2])
-    assert sensor.asked() == [IDS[2]]
+    write_source(folder, IDS[1], "another sound")
+    write_source(folder, IDS[2])
+    assert sensor.requested() == [IDS[2]]
     assert recordings.find_recording(engine, IDS[1]) is None
     assert instance.get_dynamic_partitions("recordings") == [IDS[2]]
 
@@ -95,7 +95,7 @@ def test_there_is_no_sensor_without_a_source(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_new_recording_gets_a_partition_and_a_run(sensor: Sensor, folder: Path, instance: dg.DagsterInstance) -> None:
-    put(folder, IDS[1])
+    write_source(folder, IDS[1])
     data = sensor.tick()
     [request] = list(data.run_requests or ())
     assert request.partition_key == IDS[1]
@@ -105,21 +105,21 @@ def test_a_new_recording_gets_a_partition_and_a_run(sensor: Sensor, folder: Path
 
 
 def test_a_run_is_requested_once_and_again_when_the_source_changes(sensor: Sensor, folder: Path) -> None:
-    put(folder, IDS[1])
-    assert [sensor.asked() for _ in range(3)] == [[IDS[1]], [], []]
-    put(folder, IDS[1], "another sound")
-    assert [sensor.asked() for _ in range(3)] == [[IDS[1]], [], []]
+    write_source(folder, IDS[1])
+    assert [sensor.requested() for _ in range(3)] == [[IDS[1]], [], []]
+    write_source(folder, IDS[1], "another sound")
+    assert [sensor.requested() for _ in range(3)] == [[IDS[1]], [], []]
 
 
 def test_a_tick_with_a_lost_outcome_repeats_its_run_keys(sensor: Sensor, folder: Path) -> None:
-    put(folder, IDS[1])
+    write_source(folder, IDS[1])
     lost, repeated = sensor.tick(is_stored=False), sensor.tick()
     assert [each.run_key for each in lost.run_requests or ()] == [each.run_key for each in repeated.run_requests or ()]
-    assert sensor.asked() == []
+    assert sensor.requested() == []
 
 
 def test_the_recording_is_registered_with_its_source(sensor: Sensor, folder: Path, engine: Engine) -> None:
-    put(folder, IDS[1])
+    write_source(folder, IDS[1])
     sensor.tick()
     found = recordings.find_recording(engine, IDS[1])
     assert found is not None
@@ -127,10 +127,10 @@ def test_the_recording_is_registered_with_its_source(sensor: Sensor, folder: Pat
 
 
 def test_a_failure_before_the_next_tick_is_kept(sensor: Sensor, folder: Path, engine: Engine) -> None:
-    put(folder, IDS[1])
+    write_source(folder, IDS[1])
     sensor.tick()
     recordings.record_failure(engine, IDS[1], "no sound in it")
-    assert sensor.asked() == []
+    assert sensor.requested() == []
     from transcription_dagster.database.recordings import failed
 
     assert [each.uuid for each in failed(engine)] == [IDS[1]]
@@ -139,8 +139,8 @@ def test_a_failure_before_the_next_tick_is_kept(sensor: Sensor, folder: Path, en
 def test_a_tick_requests_at_most_its_limit(sensor: Sensor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REQUESTS_PER_TICK", "2")
     for recording in IDS[1:6]:
-        put(folder, recording)
-    assert [sensor.asked() for _ in range(4)] == [IDS[1:3], IDS[3:5], IDS[5:6], []]
+        write_source(folder, recording)
+    assert [sensor.requested() for _ in range(4)] == [IDS[1:3], IDS[3:5], IDS[5:6], []]
 
 
 def test_nothing_is_requested_while_many_runs_wait(
@@ -148,31 +148,31 @@ def test_nothing_is_requested_while_many_runs_wait(
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_MAX_WAITING_RUNS", "1")
     start_run(instance, IDS[8], dg.DagsterRunStatus.NOT_STARTED)
-    put(folder, IDS[1])
+    write_source(folder, IDS[1])
     data = sensor.tick()
     assert not data.run_requests
-    assert said(data) == "Enough runs are waiting; the source was not listed."
+    assert skip_message(data) == "Enough runs are waiting; the source was not listed."
 
 
 def test_a_changed_recording_waits_for_its_run(sensor: Sensor, folder: Path, instance: dg.DagsterInstance) -> None:
-    put(folder, IDS[1])
+    write_source(folder, IDS[1])
     sensor.tick()
     start_run(instance, IDS[1], dg.DagsterRunStatus.STARTED)
-    put(folder, IDS[1], "another sound")
+    write_source(folder, IDS[1], "another sound")
     data = sensor.tick()
     assert not data.run_requests
-    assert "1 changed during a run" in said(data)
+    assert "1 changed during a run" in skip_message(data)
 
 
 def test_an_unreachable_database_is_reported_and_the_cursor_stays(
     sensor: Sensor, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(folder, IDS[1])
+    write_source(folder, IDS[1])
     with monkeypatch.context() as patch:
         patch.setenv("TRANSCRIPTION_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
         data = sensor.tick()
-    assert "the database did not answer" in said(data)
-    assert sensor.asked() == [IDS[1]]
+    assert "the database did not answer" in skip_message(data)
+    assert sensor.requested() == [IDS[1]]
 
 
 def test_a_missing_source_fails_the_tick(sensor: Sensor, folder: Path) -> None:

@@ -71,5 +71,5 @@ def test_every_asset_is_made_from_an_odd_transcript(
     assert made == set(MADE)
     files = {path.name for path in (at_home / RECORDING).iterdir()}
     assert files == {"transcript.json", "edits.json", *filter(None, MADE.values())}
-    said = "".join((at_home / RECORDING / "refined.txt").read_text().split())
-    assert said == "".join(word.text for word in odd.words)
+    messages = "".join((at_home / RECORDING / "refined.txt").read_text().split())
+    assert messages == "".join(word.text for word in odd.words)

@@ -64,7 +64,7 @@ class Vectors:
     max_tokens = 100
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return [len(each.split()) for each in texts]
+        return [len(finding.split()) for finding in texts]
 
     def encode(self, texts: Sequence[str]) -> list[list[float]]:
         return [[1.0, 0.0, 0.0] for _ in texts]
@@ -87,10 +87,10 @@ def settings(
     words = spoken(SAID)
     sound = corpus.write_wav(at_home.parent / "call.wav", corpus.tone(len(words) / 2))
     register(engine, [Recording(RECORDING, sound.as_uri(), "A call")])
-    heard = Transcript(RECORDING, words, language="en", duration=len(words) / 2, model="small")
+    transcript = Transcript(RECORDING, words, language="en", duration=len(words) / 2, model="small")
 
     def transcribe(*_: object) -> InferenceAnswer:
-        return _answer({"transcript": write_transcript(heard), "device": "cpu:0", "executor": "here"})
+        return _answer({"transcript": write_transcript(transcript), "device": "cpu:0", "executor": "here"})
 
     def embedded(_: object, context: object, request: EmbeddingRequest) -> InferenceAnswer:
         return _answer(embed(Vectors(), request.cues))
@@ -132,8 +132,8 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
 
 
 def planted_in(document: str) -> list[str]:
-    shown = "".join(character for character in document if character.isalnum()).casefold()
-    return [value for value in PLANTED if value.casefold() in shown]
+    places = "".join(character for character in document if character.isalnum()).casefold()
+    return [value for value in PLANTED if value.casefold() in places]
 
 
 def published_rows(engine: Engine) -> str:
@@ -156,7 +156,7 @@ def test_nothing_that_redaction_takes_out_is_published(
 ) -> None:
     result = transcribed(settings, instance)
     assert result.success
-    checks = {each.asset_key.path[-1]: each.passed for each in result.get_asset_check_evaluations()}
+    checks = {finding.asset_key.path[-1]: finding.passed for finding in result.get_asset_check_evaluations()}
     assert {checks[name] for name in module.NAMES} == {True}
     bucket = aws.client("s3")
 
@@ -196,7 +196,7 @@ def test_programs_and_webhooks_get_nothing_that_redaction_takes_out(
     assert transcribed(settings, instance).success
     with dg.build_sensor_context(instance=instance, resources=all_resources(load_settings())) as context:
         submitted_recordings(context)
-    [told] = receiver.requests
+    [notifications] = receiver.requests
     token = tokens.create(engine, "reader", {TokenScope.READ})
     site = serve(
         database_url=database_url, store=settings.store, embedder="none", redact=settings.redact, publish="redacted"
@@ -211,7 +211,7 @@ def test_programs_and_webhooks_get_nothing_that_redaction_takes_out(
         ]
         listed = reader.get(one).json()
         answers = [
-            told.body.decode(),
+            notifications.body.decode(),
             json.dumps([found, listed]),
             reader.get("/api/recordings").text,
             *(reader.get(f"{one}/files/{name}").text for name in listed["files"]),
@@ -233,10 +233,10 @@ def test_nothing_is_published_of_a_recording_in_which_data_remains(
     monkeypatch.setattr(module, "redact", careless)
     result = transcribed(settings, instance)
     assert not result.success
-    failed = {each.asset_key.path[-1] for each in result.get_asset_check_evaluations() if not each.passed}
+    failed = {finding.asset_key.path[-1] for finding in result.get_asset_check_evaluations() if not finding.passed}
     assert {"redacted_txt", "redacted_srt", "redacted_vtt", "redacted_json"} <= failed
     assert published_rows(engine).split() == []
-    stored = {each.key.partition("/")[2] for each in ObjectStore(settings.store_url).list(RECORDING)}
+    stored = {finding.key.partition("/")[2] for finding in ObjectStore(settings.store_url).list(RECORDING)}
     assert "transcript.json" in stored
     assert not {name for name in stored if name.startswith(("redacted", "recording"))}
 

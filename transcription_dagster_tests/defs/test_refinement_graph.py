@@ -87,7 +87,7 @@ class Stage:
             instance=self._instance, resources=resources, raise_on_error=False
         )
 
-    def asked(self) -> list[tuple[str | None, str | None]]:
+    def requested(self) -> list[tuple[str | None, str | None]]:
         """Return the jobs and partitions that a tick requests."""
         with dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources=self._resources
@@ -104,8 +104,8 @@ def stage(instance: dg.DagsterInstance, resources: dict[str, object], server: Me
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
-    [found] = result.asset_materializations_for_node(asset)
-    return {name: value.value for name, value in found.metadata.items()}
+    [metadata_values] = result.asset_materializations_for_node(asset)
+    return {name: value.value for name, value in metadata_values.metadata.items()}
 
 
 def made_in(result: dg.ExecuteInProcessResult) -> list[str]:
@@ -115,18 +115,18 @@ def made_in(result: dg.ExecuteInProcessResult) -> list[str]:
 def test_a_batch_leads_from_the_request_to_the_refined_text(
     stage: Stage, server: MessagesServer, at_home: Path
 ) -> None:
-    assert stage.asked() == []
-    asked = metadata(stage.make(refinement_request), "refinement_request")
-    assert asked["requests"] == 1
-    assert asked["expected_dollars"] > 0  # type: ignore[operator]
-    assert stage.asked() == [("exchange_refinements", None)]
+    assert stage.requested() == []
+    requested = metadata(stage.make(refinement_request), "refinement_request")
+    assert requested["requests"] == 1
+    assert requested["expected_dollars"] > 0  # type: ignore[operator]
+    assert stage.requested() == [("exchange_refinements", None)]
     assert stage.exchange().success
-    assert stage.asked() == []
+    assert stage.requested() == []
     server.end_batch("msgbatch_1")
-    assert stage.asked() == [("exchange_refinements", None)]
+    assert stage.requested() == [("exchange_refinements", None)]
     assert stage.exchange().success
-    assert stage.asked() == [("refine_again", RECORDING)]
-    assert stage.asked() == []
+    assert stage.requested() == [("refine_again", RECORDING)]
+    assert stage.requested() == []
     made = metadata(stage.make(refined_txt), "refined_txt")
     assert made["refinement"] == "refined"
     assert (at_home / RECORDING / "refined.txt").read_text() == "Grafana is here.\n"
@@ -149,7 +149,7 @@ def test_descendants_of_the_refined_text_wait_for_the_answer(stage: Stage) -> No
     stage.exchange()
     stage.server.end_batch("msgbatch_1")
     stage.exchange()
-    assert stage.asked() == [("refine_again", RECORDING)]
+    assert stage.requested() == [("refine_again", RECORDING)]
     later = stage.make(refined_txt, faithful, corrected_txt, refined_srt)
     assert made_in(later) == ["refined_txt", "corrected_txt", "refined_srt"]
     assert {check.check_name for check in later.get_asset_check_evaluations()} == {"faithful", "well_formed"}
@@ -159,13 +159,13 @@ def test_an_exchange_that_failed_is_not_repeated_at_once(stage: Stage, server: M
     stage.make(refinement_request)
     server.create_batch = lambda requests: error(429, "rate_limit_error", code="enforced_spend_limit_reached")
     assert not stage.exchange().success
-    assert stage.asked() == []
+    assert stage.requested() == []
 
 
 def test_without_credentials_the_vocabulary_alone_is_applied(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     stage.make(refinement_request)
-    assert stage.asked() == [("refine_again", RECORDING)]
+    assert stage.requested() == [("refine_again", RECORDING)]
     assert metadata(stage.make(refined_txt), "refined_txt")["refinement"] == "vocabulary-only"
 
 
@@ -176,7 +176,7 @@ def test_an_unreachable_api_does_not_block_answered_recordings(
     stage.exchange()
     batch_store.refuse(engine, RECORDING, "", status="vocabulary-only", note="")
     server.described_batch = lambda batch_id: error(529, "overloaded_error")
-    assert stage.asked() == [("refine_again", RECORDING)]
+    assert stage.requested() == [("refine_again", RECORDING)]
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,12 @@ def test_the_sender_is_notified_once_and_can_verify_the_signature(
     tick(instance)
     tick(instance)
     [request] = sent(receiver)
-    told = json.loads(request.body)
-    assert (told["event"], told["recording"], told["error"]) == ("recording.done", RECORDING, None)
+    notifications = json.loads(request.body)
+    assert (notifications["event"], notifications["recording"], notifications["error"]) == (
+        "recording.done",
+        RECORDING,
+        None,
+    )
     seconds, _, shown = request.headers[SIGNATURE.lower()].removeprefix("t=").partition(",v1=")
     expected = hmac.new(SECRET.encode(), f"{seconds}.".encode() + request.body, hashlib.sha256).hexdigest()
     assert shown == expected

@@ -90,15 +90,15 @@ def run(instance: DagsterInstance, *assets: str) -> dg.ExecuteInProcessResult:
     )
 
 
-def shown(database_url: str, folder: Path) -> list[str]:
+def leaks(database_url: str, folder: Path) -> list[str]:
     """Return the places that contain the signature or the password, except the private file."""
     secrets = (SIGNATURE, PASSWORD)
-    found = traces.in_database(database_url, *secrets) + traces.in_files(folder, *secrets)
+    traces_found = traces.in_database(database_url, *secrets) + traces.in_files(folder, *secrets)
     private = folder / "store" / RECORDING / "source.secret"
-    assert str(private) in found
+    assert str(private) in traces_found
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
-    found.remove(str(private))
-    return found
+    traces_found.remove(str(private))
+    return traces_found
 
 
 def redirected(_request: Request) -> Reply:
@@ -135,7 +135,7 @@ def test_a_failure_leaves_no_trace_of_a_secret(
         assert not run(instance, "audio").success
         assert server.requests[0].path == f"/a.wav?X-Amz-Signature={SIGNATURE}&token={PASSWORD}"
     assert f"{server.url}/a.wav" in log.read_text()
-    assert shown(database_url, tmp_path) == []
+    assert leaks(database_url, tmp_path) == []
 
 
 def test_a_refusal_leaves_no_trace_of_a_password(engine: Engine, database_url: str, tmp_path: Path, log: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_refusal_leaves_no_trace_of_a_password(engine: Engine, database_url: s
             engine, ObjectStore(load_settings().store_url), Transcript(RECORDING, WORDS, duration=1.0), source
         )
         assert not run(instance, "audio").success
-    assert shown(database_url, tmp_path) == []
+    assert leaks(database_url, tmp_path) == []
 
 
 @pytest.mark.parametrize("key", ["a.wav", "missing.wav"])
@@ -173,12 +173,12 @@ def test_a_presigned_object_is_fetched_and_described_without_its_signature(
         register(engine, url, tmp_path)
         result = run(instance, "audio", "refined_txt", "corrected_txt", "insights")
     assert result.success is (key == "a.wav")
-    known = find_recording(engine, RECORDING)
-    assert known is not None
-    manifest = make_manifest(store, RECORDING, known, transcript)
+    registered = find_recording(engine, RECORDING)
+    assert registered is not None
+    manifest = make_manifest(store, RECORDING, registered, transcript)
     store.put_bytes(f"{RECORDING}/{MANIFEST_FILE}", manifest.document)
     assert url.partition("?")[0] in manifest.document.decode()
-    assert shown(database_url, tmp_path) == []
+    assert leaks(database_url, tmp_path) == []
 
 
 def test_the_causes_of_an_error_lose_their_secrets_too(
@@ -209,7 +209,7 @@ def test_the_causes_of_an_error_lose_their_secrets_too(
         assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
         logging.getLogger("anything").error("of %s: %s", RECORDING, url, exc_info=ValueError(url))
     assert "ValueError" in log.read_text()
-    assert shown(database_url, tmp_path) == []
+    assert leaks(database_url, tmp_path) == []
 
 
 def test_a_recording_of_the_media_library_is_registered_unless_it_was_forgotten(
@@ -218,9 +218,9 @@ def test_a_recording_of_the_media_library_is_registered_unless_it_was_forgotten(
     with web_server(lambda _request: Reply(body=AUDIO)) as server:
         monkeypatch.setenv("TRANSCRIPTION_IB_URL_TEMPLATE", f"{server.url}/{{uuid}}.flac?sig={SIGNATURE}")
         assert run(instance, "audio").success
-        known = find_recording(engine, RECORDING)
-        assert known is not None
-        assert known.source == f"{server.url}/{RECORDING}.flac"
+        registered = find_recording(engine, RECORDING)
+        assert registered is not None
+        assert registered.source == f"{server.url}/{RECORDING}.flac"
         forget(engine, RECORDING)
         assert not run(instance, "audio").success
     assert find_recording(engine, RECORDING) is None

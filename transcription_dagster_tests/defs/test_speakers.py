@@ -37,18 +37,18 @@ TURNS = [[0.5, 2.0, "spk_0"], [2.0, 4.0, "spk_1"], [4.5, 6.0, "spk_0"]]
 def run(engine: Engine, at_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Materialize `speakers` with this answer of the models; return its value, its metadata and the requests."""
 
-    def run(known: Recording, result: dict[str, Any] | None = None) -> tuple[Speakers, dict[str, Any], list[Any]]:
-        asked: list[Any] = []
+    def run(registered: Recording, result: dict[str, Any] | None = None) -> tuple[Speakers, dict[str, Any], list[Any]]:
+        requests: list[Any] = []
 
         def diarize(*_: object, **how: Any) -> InferenceAnswer:
-            asked.append(how)
+            requests.append(how)
             answer = {"turns": TURNS, "voices": {}, "model": "model", "skipped": None} | (result or {})
             return InferenceAnswer(answer, waited_seconds=0.0, gpu_seconds=1.0, attempts=())
 
         monkeypatch.setattr(
             InferenceResource, "diarize", lambda self, context, audio, limits, **how: diarize(limits=limits, **how)
         )
-        register(engine, [known])
+        register(engine, [registered])
         instance.add_dynamic_partitions("recordings", [RECORDING])
         store = ObjectStore(load_settings().store_url)
         store.put_bytes(object_key(RECORDING, "audio.json"), STORED_FORMS["audio"].encode(AUDIO))
@@ -61,13 +61,13 @@ def run(engine: Engine, at_home: Path, instance: dg.DagsterInstance, monkeypatch
         (made,) = ran.asset_materializations_for_node("speakers")
         form = STORED_FORMS["speakers"]
         value = form.decode(store.get_bytes(object_key(RECORDING, form.file)))
-        return value, {name: entry.value for name, entry in made.metadata.items()}, asked
+        return value, {name: entry.value for name, entry in made.metadata.items()}, requests
 
     return run
 
 
 def test_turns_are_stored_and_shown(run: Any) -> None:
-    value, metadata, asked = run(Recording(RECORDING, "file:///a.wav"))
+    value, metadata, requests = run(Recording(RECORDING, "file:///a.wav"))
     assert value == Speakers(
         RECORDING,
         (SpeakerTurn(0.5, 2.0, "spk_0"), SpeakerTurn(2.0, 4.0, "spk_1"), SpeakerTurn(4.5, 6.0, "spk_0")),
@@ -75,19 +75,19 @@ def test_turns_are_stored_and_shown(run: Any) -> None:
     )
     assert (metadata["speakers"], metadata["turns"]) == (2, 3)
     assert "| spk\\_0 | 3.0 |" in metadata["shares"]
-    assert [one["limits"] for one in asked] == [SpeakerLimits()]
+    assert [one["limits"] for one in requests] == [SpeakerLimits()]
 
 
 def test_the_recordings_number_and_names_override_the_settings(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSCRIPTION_SPEAKERS", "off")
-    value, _, asked = run(Recording(RECORDING, "file:///a.wav", speakers="2", speaker_names=("Agent", "Caller")))
+    value, _, requests = run(Recording(RECORDING, "file:///a.wav", speakers="2", speaker_names=("Agent", "Caller")))
     assert [turn.speaker for turn in value.turns] == ["Agent", "Caller", "Agent"]
-    assert [one["limits"] for one in asked] == [SpeakerLimits("required", 2, 2)]
+    assert [one["limits"] for one in requests] == [SpeakerLimits("required", 2, 2)]
 
 
 def test_with_diarization_off_nothing_is_requested_and_the_reason_is_given(run: Any) -> None:
-    value, metadata, asked = run(Recording(RECORDING, "file:///a.wav", speakers="off"))
-    assert (value.turns, asked) == ((), [])
+    value, metadata, requests = run(Recording(RECORDING, "file:///a.wav", speakers="off"))
+    assert (value.turns, requests) == ((), [])
     assert value.skipped == metadata["note"] == "TRANSCRIPTION_SPEAKERS, or the recording's worklist, says off."
 
 
@@ -104,12 +104,12 @@ VOICES = {"spk_0": [1.0, 0.0], "spk_1": [0.0, 1.0]}
 def test_voices_are_stored_only_if_a_setting_allows_it(
     run: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, _, (asked,) = run(Recording(RECORDING, "file:///a.wav"))
-    assert not asked["voices"]
+    _, _, (requests,) = run(Recording(RECORDING, "file:///a.wav"))
+    assert not requests["voices"]
     assert voice_prints(engine, RECORDING) == ()
     monkeypatch.setenv("TRANSCRIPTION_VOICE_PRINTS", "true")
-    _, _, (asked,) = run(Recording(RECORDING, "file:///a.wav"), {"voices": VOICES})
-    assert asked["voices"]
+    _, _, (requests,) = run(Recording(RECORDING, "file:///a.wav"), {"voices": VOICES})
+    assert requests["voices"]
     assert [(one.label, one.seconds) for one in voice_prints(engine, RECORDING)] == [("spk_0", 3.0), ("spk_1", 2.0)]
 
 

@@ -62,20 +62,20 @@ def test_answers_before_an_error_are_paid_for_once(engine: Engine, server: Messa
     answered = round(spent_today(engine) / A_REPLY)
     assert answered >= 1
     assert reserved(engine) == 0
-    asked = len(server.requests)
+    requests = len(server.requests)
     server.answer = lambda body: edits()
     result = refined(engine)
     assert result.kept == answered
-    assert len(server.requests) - asked == result.windows - answered
+    assert len(server.requests) - requests == result.windows - answered
     assert spent_today(engine) == pytest.approx(result.windows * A_REPLY)
     assert result.dollars == pytest.approx((result.windows - answered) * A_REPLY)
 
 
 def test_a_second_run_sends_no_request(engine: Engine, server: MessagesServer) -> None:
     first = refined(engine)
-    asked = len(server.requests)
+    requests = len(server.requests)
     again = refined(engine)
-    assert (again.text, again.dollars, len(server.requests)) == (first.text, 0.0, asked)
+    assert (again.text, again.dollars, len(server.requests)) == (first.text, 0.0, requests)
 
 
 def test_unusable_replies_are_stored_and_not_requested_again(engine: Engine, server: MessagesServer) -> None:

@@ -31,11 +31,11 @@ def test_a_long_lived_listener_waits_for_an_unavailable_database(
     monkeypatch.setattr(pool_connection, "_POOL_SECONDS", 0.01)
     monkeypatch.setattr(procrastinate.PsycopgConnector, "listen_notify", listen)
 
-    async def heard(**_notice: str) -> None: ...
+    async def received(**_notice: str) -> None: ...
 
     async def run() -> None:
-        await pool_connection.PatientConnector(conninfo="").listen_notify(heard, ["a-channel"])
+        await pool_connection.PatientConnector(conninfo="").listen_notify(received, ["a-channel"])
 
-    with pytest.raises(ConnectorException) as ended:
+    with pytest.raises(ConnectorException) as closed:
         asyncio.run(run())
-    assert (type(ended.value.__cause__), outages) == (psycopg.errors.InsufficientPrivilege, [])
+    assert (type(closed.value.__cause__), outages) == (psycopg.errors.InsufficientPrivilege, [])

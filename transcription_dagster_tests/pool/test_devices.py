@@ -19,15 +19,15 @@ def test_the_device_of_every_executor_is_a_value_that_reaches_its_queue(device: 
 
 
 @pytest.mark.parametrize(
-    ("value", "meant"),
+    ("value", "canonical"),
     [
         ("any", "any"), ("ANY", "any"), ("", "any"), ("gpu", "any"),
         ("1", "1"), (" 1 ", "1"), ("01", "1"), ("gpu1", "1"), ("GPU 1", "1"), ("gpu-1", "1"), ("gpu_1", "1"),
         ("cuda:1", "1"), ("cuda1", "1"), ("CUDA:10", "10"), ("cpu0", "cpu:0"), ("CPU:0", "cpu:0"), ("cpu-0", "cpu:0"),
     ],
 )  # fmt: skip
-def test_unambiguous_notations_are_understood(value: str, meant: str) -> None:
-    assert checked_pin(value, POOL) == meant
+def test_unambiguous_notations_are_understood(value: str, canonical: str) -> None:
+    assert checked_pin(value, POOL) == canonical
 
 
 @pytest.mark.parametrize(

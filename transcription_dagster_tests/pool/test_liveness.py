@@ -59,12 +59,12 @@ def test_a_beat_outweighs_a_missing_process() -> None:
 
 
 def test_a_missing_process_is_dead_after_two_beats_and_a_present_one_when_it_hangs() -> None:
-    gone, there, far = Looks(place=this_place(), pid=NOBODY), Looks(place=this_place(), pid=os.getpid()), Looks()
-    for looks in (gone, there, far):
+    missing, present, far = Looks(place=this_place(), pid=NOBODY), Looks(place=this_place(), pid=os.getpid()), Looks()
+    for looks in (missing, present, far):
         looks.dead("1", after=0)
-    assert gone.seconds_until_dead() == 2 * BEAT
+    assert missing.seconds_until_dead() == 2 * BEAT
     assert far.seconds_until_dead() == STALE
-    assert there.seconds_until_dead() == HANGING_SECONDS
+    assert present.seconds_until_dead() == HANGING_SECONDS
 
 
 def test_a_pid_in_another_namespace_is_ignored() -> None:
@@ -97,6 +97,6 @@ def test_a_worker_that_comes_back_counts_as_new() -> None:
 
 
 def test_every_process_has_its_own_identity() -> None:
-    one, other = Identity.of_this_process(), Identity.of_this_process()
-    assert one.token != other.token
-    assert one.place == other.place == this_place()
+    identity, other = Identity.of_this_process(), Identity.of_this_process()
+    assert identity.token != other.token
+    assert identity.place == other.place == this_place()

@@ -84,10 +84,10 @@ def test_a_poll_of_the_front_launches_the_same_runs_as_of_the_whole_queue(
         add(instance, chance.choice([DagsterRunStatus.QUEUED] * 8 + [DagsterRunStatus.SUCCESS]), **tags)
     add(instance, DagsterRunStatus.STARTED, gpu="any")
     executors, run_workers = chance.choice([(["cuda:0", "cuda:1"], 12), (["cuda:0"], 40), ([], 7), (["cpu:0"], 1)])
-    taken = look(instance, executors, run_workers)
+    launched = look(instance, executors, run_workers)
     monkeypatch.setattr(PatientRunStorage, "get_runs", PostgresRunStorage.get_runs)
-    assert taken == look(instance, executors, run_workers)
-    assert len(taken) > 0 or run_workers == 1
+    assert launched == look(instance, executors, run_workers)
+    assert len(launched) > 0 or run_workers == 1
 
 
 def test_runs_that_cannot_be_launched_do_not_block_others(instance: DagsterInstance, database: str) -> None:

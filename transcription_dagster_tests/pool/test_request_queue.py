@@ -48,13 +48,13 @@ def test_executors_claim_requests_in_order_from_their_queues(queues: str) -> Non
 
 def test_an_executor_is_notified_of_a_new_request(queues: str) -> None:
     async def hear(executors: Executors) -> str:
-        queue, heard = await executors.start(), asyncio.get_running_loop().create_future()
-        watching = asyncio.create_task(queue.watch(heard.set_result))
+        queue, notified = await executors.start(), asyncio.get_running_loop().create_future()
+        watching = asyncio.create_task(queue.watch(notified.set_result))
         with open_connection(queues) as connection:
             await asyncio.to_thread(until_listening, connection)
         await asyncio.to_thread(InferenceClient(queues).ask, a_request())
         async with asyncio.timeout(30):
-            key = await heard
+            key = await notified
         watching.cancel()
         return key
 
@@ -215,13 +215,13 @@ def test_an_executor_with_a_newer_heartbeat_keeps_its_request(queues: str) -> No
         assert claim is not None
         for _ in range(2):
             await publish_record(queue.connector, state)
-        (seen,) = await other.foreign_leases()
-        assert (seen.lease, seen.token, seen.heartbeat.beat) == (claim.lease, state.identity.token, "2")
-        kept = []
+        (observed,) = await other.foreign_leases()
+        assert (observed.lease, observed.token, observed.heartbeat.beat) == (claim.lease, state.identity.token, "2")
+        answered = []
         for beat in ("1", "2"):
             await other.rescue(claim.lease, beat=beat)
-            kept.append(bool(await queue.leases()))
-        return kept
+            answered.append(bool(await queue.leases()))
+        return answered
 
     assert on_executors(queues, rescue_too_late) == [True, False]
 

@@ -99,7 +99,7 @@ def test_a_run_that_is_submitted_by_two_requests_at_once_is_queued_once(
     context = SubmitRunContext(run, cast(Any, None))
     with ThreadPoolExecutor(4) as threads:
         submitted = [*threads.map(lambda _: instance.run_coordinator.submit_run(context), range(4))]
-    assert {one.status for one in submitted} == {DagsterRunStatus.QUEUED}
+    assert {coordinator.status for coordinator in submitted} == {DagsterRunStatus.QUEUED}
     events = instance.all_logs(run.run_id, of_type=DagsterEventType.PIPELINE_ENQUEUED)
     assert len(events) == 1
 

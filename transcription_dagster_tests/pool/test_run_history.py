@@ -87,9 +87,9 @@ def grow_old(url: str, *run_ids: str) -> None:
 
 def state(instance: DagsterInstance) -> dict[str, Any]:
     """Return the state of the assets as the UI and the automation see it."""
-    found: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
     for key in (AssetKey("first"), AssetKey("second")):
-        found[key.to_user_string()] = (
+        rows[key.to_user_string()] = (
             instance.get_materialized_partitions(key),
             {
                 name: status.value if status else None
@@ -109,7 +109,7 @@ def state(instance: DagsterInstance) -> dict[str, Any]:
     check = instance.event_log_storage.get_latest_asset_check_execution_by_key(
         [dg.AssetCheckKey(AssetKey("first"), "sound")]
     )
-    return {**found, "check": check}
+    return {**rows, "check": check}
 
 
 def test_pruning_keeps_the_state_of_assets_and_removes_details_of_old_runs(
@@ -120,17 +120,17 @@ def test_pruning_keeps_the_state_of_assets_and_removes_details_of_old_runs(
     young = run(instance, "a", fails=True)
     grow_old(database, old, failed)
     before = state(instance)
-    kept = [len(instance.all_logs(run_id)) for run_id in (old, failed, young)]
+    remaining = [len(instance.all_logs(run_id)) for run_id in (old, failed, young)]
     planned = old_history(engine, days=30)
     assert state(instance) == before
     assert planned == remove_old_history(engine, days=30)
-    assert planned.events == sum(kept) - sum(len(instance.all_logs(run_id)) for run_id in (old, failed, young))
+    assert planned.events == sum(remaining) - sum(len(instance.all_logs(run_id)) for run_id in (old, failed, young))
     assert planned.replaced_runs == 0
     assert planned.shortened_runs == 2
     assert planned.bytes > 10_000
     assert state(instance) == before
     # The recent run is unchanged; of an old run, the status remains.
-    assert len(instance.all_logs(young)) == kept[2]
+    assert len(instance.all_logs(young)) == remaining[2]
     types = [entry.dagster_event_type for entry in instance.all_logs(failed)]
     assert DagsterEventType.STEP_FAILURE in types
     assert DagsterEventType.RUN_FAILURE in types
@@ -151,8 +151,10 @@ def test_a_superseded_run_is_removed_completely(instance: DagsterInstance, engin
     assert instance.get_run_by_id(newer) is not None
     assert state(instance) == before
     with psycopg.connect(database) as connection:
-        left = "SELECT 1 FROM asset_event_tags t WHERE NOT EXISTS (SELECT 1 FROM event_logs e WHERE e.id = t.event_id)"
-        assert connection.execute(left).fetchall() == []
+        remaining_runs = (
+            "SELECT 1 FROM asset_event_tags t WHERE NOT EXISTS (SELECT 1 FROM event_logs e WHERE e.id = t.event_id)"
+        )
+        assert connection.execute(remaining_runs).fetchall() == []
         assert (
             connection.execute("SELECT 1 FROM asset_check_executions WHERE run_id = %s", (replaced,)).fetchall() == []
         )
@@ -204,10 +206,10 @@ def test_the_command_reports_what_it_would_remove_and_removes_it_with_yes(
         assert result.exit_code == 0, result.output
         return result.output
 
-    said = prune("--older-than", "30")
-    assert "Would remove" in said
-    assert "the details of 1 others" in said
-    assert "Nothing was removed: add --yes" in said
+    output = prune("--older-than", "30")
+    assert "Would remove" in output
+    assert "the details of 1 others" in output
+    assert "Nothing was removed: add --yes" in output
     assert len(instance.all_logs(old)) == events
     assert prune("--older-than", "30", "--yes").startswith("Removed")
     assert len(instance.all_logs(old)) < events

@@ -207,7 +207,7 @@ def test_canceling_a_run_cancels_its_requests(instance: DagsterInstance, databas
 
 def test_canceling_one_retry_keeps_the_requests_of_the_other(instance: DagsterInstance, database: str) -> None:
     root = a_run(instance, DagsterRunStatus.FAILURE)
-    one, other = [
+    retry, other = [
         instance.create_run_for_job(
             a_job,
             status=DagsterRunStatus.STARTING,
@@ -217,11 +217,11 @@ def test_canceling_one_retry_keeps_the_requests_of_the_other(instance: DagsterIn
         )
         for _ in range(2)
     ]
-    for run in (one, other):
+    for run in (retry, other):
         launch(instance, run)
     key = f"of {root.run_id}"
     InferenceClient(database).ask(InferenceRequest(key, "transcribe", RECORDING, root.run_id, "gpu", {}))
-    launcher(instance).terminate(one.run_id)
+    launcher(instance).terminate(retry.run_id)
     assert request_state(database, key) == "queued"
     launcher(instance).terminate(other.run_id)
     assert request_state(database, key) == "failed"

@@ -152,14 +152,14 @@ def test_a_job_canceled_in_progress_is_aborted_and_not_requeued(queued: str) -> 
 def test_a_worker_is_notified_of_new_and_canceled_jobs(queued: str) -> None:
     async def hear(workers: Workers) -> bool:
         queue, claim = await workers.claim()
-        heard = asyncio.Queue[Any]()
-        watching = asyncio.create_task(queue.watch(heard.put_nowait))
+        notified = asyncio.Queue[Any]()
+        watching = asyncio.create_task(queue.watch(notified.put_nowait))
         async with asyncio.timeout(30):
-            while heard.empty():
+            while notified.empty():
                 # Notifications before it listens are lost.
                 await asyncio.to_thread(cancel, queued)
                 await queue.connector.execute_query_async("UPDATE procrastinate_jobs SET abort_requested = false")
-            work = await heard.get()
+            work = await notified.get()
         watching.cancel()
         return work == claim.lease.work
 

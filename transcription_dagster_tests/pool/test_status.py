@@ -54,13 +54,13 @@ def test_a_silent_worker_gets_no_work_and_is_dead_after_long_observation(queues:
 def test_a_clock_change_makes_no_worker_dead(queues: str, hours: int) -> None:
     state = WorkerRecord("gpu-0@far", "gpu", state="idle", identity=ELSEWHERE)
     publish(queues, state)
-    known = reader()
-    known.read(queues)
+    before = reader()
+    before.read(queues)
     publish(queues, state)
-    assert known.read(queues).workers[0].state == "idle"
+    assert before.read(queues).workers[0].state == "idle"
     step_clock(queues, seconds=hours * 3600)
     # An observer that has seen a heartbeat trusts it; a new observer waits for the next one.
-    assert known.read(queues).workers[0].state == "idle"
+    assert before.read(queues).workers[0].state == "idle"
     new = reader()
     assert new.read(queues).workers[0].state == "silent"
     publish(queues, state)

@@ -48,7 +48,7 @@ def test_the_config_of_dagster_yaml_reaches_the_parent(monkeypatch: pytest.Monke
     """`should_autocreate_tables: false` opens no connection: the server of this URL does not exist."""
     monkeypatch.setattr(storage, "get_token_provider_from_config", lambda _config: None)
     config: Any = {"postgres_url": "postgresql://nobody@127.0.0.1:1/none", "should_autocreate_tables": False}
-    made = storage.PatientPostgresStorage.from_config_value(None, config)
-    assert not made.should_autocreate_tables
-    assert isinstance(made.run_storage, storage.PatientRunStorage)
-    assert not made.run_storage.should_autocreate_tables
+    storage_instance = storage.PatientPostgresStorage.from_config_value(None, config)
+    assert not storage_instance.should_autocreate_tables
+    assert isinstance(storage_instance.run_storage, storage.PatientRunStorage)
+    assert not storage_instance.run_storage.should_autocreate_tables

@@ -29,14 +29,14 @@ def edit(old: str, new: str, kind: str, *, text: str = TALK, at: int | None = No
     """Return an edit of the place where `text` has the words `old`, or of the place `at`."""
     length = len(old.split())
     words = text.split()
-    found = [first for first in range(len(words)) if " ".join(words[first : first + length]) == old]
-    first = at if at is not None else found[0]
+    position = [first for first in range(len(words)) if " ".join(words[first : first + length]) == old]
+    first = at if at is not None else position[0]
     return Edit(first, first + length - 1, old, new, kind)
 
 
 def test_a_valid_edit_is_applied() -> None:
-    made = outcome(edit("cooper netties", "Kubernetes", "vocabulary"))
-    assert made == TALK.replace("cooper netties", "Kubernetes")
+    applied = outcome(edit("cooper netties", "Kubernetes", "vocabulary"))
+    assert applied == TALK.replace("cooper netties", "Kubernetes")
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_a_name_may_change_to_a_spelling_used_elsewhere_in_the_recording() -> No
 
 def test_a_term_with_a_number_allows_that_number() -> None:
     text = "We run post grass sixteen, he said."
-    made = outcome(edit("post grass sixteen,", "PostgreSQL 16,", "vocabulary", text=text), text=text)
-    assert made == "We run PostgreSQL 16, he said."
+    applied = outcome(edit("post grass sixteen,", "PostgreSQL 16,", "vocabulary", text=text), text=text)
+    assert applied == "We run PostgreSQL 16, he said."
 
 
 @pytest.mark.parametrize(

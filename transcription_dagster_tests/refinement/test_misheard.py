@@ -40,16 +40,16 @@ MISHEARD = (
 )
 #: A listed mishearing that is also an ordinary phrase is left to Claude, which sees the context.
 ORDINARY = {"radio adventure"}
-VOCABULARY = [Term(term, (heard,) if listed else ()) for term, heard, listed in MISHEARD]
+VOCABULARY = [Term(term, (misheard_transcript,) if listed else ()) for term, misheard_transcript, listed in MISHEARD]
 SETTINGS = RefinementSettings("claude-test", window_words=120, overlap_words=30)
 
 
-def meant(repetitions: int) -> str:
+def correct_text(repetitions: int) -> str:
     return " ".join(SENTENCES * repetitions)
 
 
-def heard(repetitions: int) -> Transcript:
-    text = meant(repetitions)
+def misheard_transcript(repetitions: int) -> Transcript:
+    text = correct_text(repetitions)
     for term, misheard, _ in MISHEARD:
         text = text.replace(term, misheard)
     return transcript(text)
@@ -61,9 +61,9 @@ def corrections(words: dict[int, str], terms: Sequence[tuple[str, str]]) -> list
     for first in sorted(words):
         for term, misheard in terms:
             last = first + misheard.count(" ")
-            shown = " ".join(words.get(index, "") for index in range(first, last + 1))
-            if affixes(shown)[1] == misheard:
-                found.append((first, last, shown, shown.replace(misheard, term), "vocabulary"))
+            displayed = " ".join(words.get(index, "") for index in range(first, last + 1))
+            if affixes(displayed)[1] == misheard:
+                found.append((first, last, displayed, displayed.replace(misheard, term), "vocabulary"))
     return found
 
 
@@ -88,9 +88,9 @@ def test_every_misheard_term_is_corrected_and_nothing_else(
     server: MessagesServer, claude: Claude, repetitions: int
 ) -> None:
     server.answer = proofread
-    spoken = heard(repetitions)
+    spoken = misheard_transcript(repetitions)
     result = refine_directly(spoken, VOCABULARY, claude, SETTINGS)
-    assert [word.text for word in result.words] == meant(repetitions).split()
+    assert [word.text for word in result.words] == correct_text(repetitions).split()
     assert {edit.kind for edit in result.edits} == {"vocabulary"}
     terms = {word for term, _, _ in MISHEARD for word in term.split()}
     untouched = {(word.text, word.start, word.end) for word in spoken.words}
@@ -100,11 +100,13 @@ def test_every_misheard_term_is_corrected_and_nothing_else(
 
 
 def test_without_claude_the_listed_mishearings_are_corrected_and_nothing_else() -> None:
-    expected = meant(3)
+    expected = correct_text(3)
     for term, misheard, listed in MISHEARD:
         if not listed or misheard in ORDINARY:
             expected = expected.replace(term, misheard)
-    assert [word.text for word in refine_directly(heard(3), VOCABULARY, None, SETTINGS).words] == expected.split()
+    assert [
+        word.text for word in refine_directly(misheard_transcript(3), VOCABULARY, None, SETTINGS).words
+    ] == expected.split()
 
 
 #: Term, what the checkpoint transcribes instead, and whether that is unambiguous: the others are words and names.
@@ -116,13 +118,13 @@ SPELLED_OTHERWISE = (
     ("Mew Seum", "museum", False),
     ("Karter", "Carter", False),
 )
-DEMO_VOCABULARY = [Term(term, (heard,)) for term, heard, _ in SPELLED_OTHERWISE]
+DEMO_VOCABULARY = [Term(term, (misheard_transcript,)) for term, misheard_transcript, _ in SPELLED_OTHERWISE]
 
 
 def spelled(text: str, *, certain_only: bool) -> str:
-    for term, heard, certain in SPELLED_OTHERWISE:
+    for term, misheard_transcript, certain in SPELLED_OTHERWISE:
         if certain or not certain_only:
-            text = re.sub(rf"\b{heard}\b", term, text)
+            text = re.sub(rf"\b{misheard_transcript}\b", term, text)
     return text
 
 
@@ -149,13 +151,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> list[Transcript]:
 def test_the_demo_contains_every_misheard_term(demo: list[Transcript]) -> None:
     everything = " ".join(word.text for spoken in demo for word in spoken.words)
     assert len(demo) == 8
-    assert all(re.search(rf"\b{heard}\b", everything) for _, heard, _ in SPELLED_OTHERWISE)
+    assert all(re.search(rf"\b{misheard_transcript}\b", everything) for _, misheard_transcript, _ in SPELLED_OTHERWISE)
 
 
 def test_in_the_demo_every_misheard_term_is_corrected_and_nothing_else(
     demo: list[Transcript], server: MessagesServer, claude: Claude
 ) -> None:
-    terms = [(term, heard) for term, heard, _ in SPELLED_OTHERWISE]
+    terms = [(term, misheard_transcript) for term, misheard_transcript, _ in SPELLED_OTHERWISE]
     server.answer = lambda body: edits(*corrections(shown_words(body), terms))
     check_demo(
         demo, lambda spoken: refine_directly(spoken, DEMO_VOCABULARY, claude, SETTINGS).words, certain_only=False

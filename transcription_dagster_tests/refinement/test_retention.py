@@ -24,10 +24,10 @@ VALUES (:recording, 'f', 'a batch',
 
 
 @pytest.mark.parametrize(
-    ("days", "answered", "left"), [(31, True, (0, 0, 0)), (29, True, (1, 1, 1)), (31, False, (0, 1, 1))]
+    ("days", "answered", "remaining"), [(31, True, (0, 0, 0)), (29, True, (1, 1, 1)), (31, False, (0, 1, 1))]
 )
 def test_answers_are_deleted_after_a_month_and_pending_ones_are_kept(
-    days: int, answered: bool, left: tuple[int, int, int], engine: Engine
+    days: int, answered: bool, remaining: tuple[int, int, int], engine: Engine
 ) -> None:
     recording = "00000000-0000-0000-0000-00000000000a"
     register(engine, [Recording(recording, "/a.wav")])
@@ -40,7 +40,7 @@ def test_answers_are_deleted_after_a_month_and_pending_ones_are_kept(
             connection.execute(text(f"SELECT count(*) FROM transcription_data.{table}")).scalar_one()
             for table in ("claude_answers", "refinement_requests", "claude_batches")
         ]
-    assert tuple(counts) == left
+    assert tuple(counts) == remaining
 
 
 def test_a_batch_stays_as_long_as_a_request_refers_to_it(engine: Engine) -> None:

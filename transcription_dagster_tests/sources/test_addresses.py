@@ -254,10 +254,10 @@ def store(tmp_path: Path) -> ObjectStore:
 
 
 def test_the_whole_url_is_private_unlisted_and_forgotten_with_its_recording(store: ObjectStore, tmp_path: Path) -> None:
-    shown = keep_whole_url(store, A, "https://host/a.wav?sig=s3cr3t")
+    stripped = keep_whole_url(store, A, "https://host/a.wav?sig=s3cr3t")
     store.put_bytes(f"{A}/audio.json", b"{}")
-    assert shown == "https://host/a.wav"
-    assert whole_url(store, A, shown) == "https://host/a.wav?sig=s3cr3t"
+    assert stripped == "https://host/a.wav"
+    assert whole_url(store, A, stripped) == "https://host/a.wav?sig=s3cr3t"
     assert stat.S_IMODE((tmp_path / A / "source.secret").stat().st_mode) == 0o600
     assert [stored.key for stored in store.list(A)] == [stored.key for stored in store.list()] == [f"{A}/audio.json"]
     assert store.forget(A) == 2
@@ -265,7 +265,7 @@ def test_the_whole_url_is_private_unlisted_and_forgotten_with_its_recording(stor
 
 
 @pytest.mark.parametrize(
-    ("source", "shown"),
+    ("source", "stripped"),
     [
         ("https://user:s3cr3t@host/a.wav", "https://host/a.wav"),
         ("https://host/a.wav?id=7&token=s3cr3t", "https://host/a.wav"),
@@ -273,9 +273,9 @@ def test_the_whole_url_is_private_unlisted_and_forgotten_with_its_recording(stor
     ],
 )
 def test_secrets_in_rows_are_moved_to_the_store(
-    source: str, shown: str, engine: Engine, database_url: str, store: ObjectStore
+    source: str, stripped: str, engine: Engine, database_url: str, store: ObjectStore
 ) -> None:
-    register(engine, [Recording(A, shown), Recording(B, "s3://bucket/what?#1@home.wav")])
+    register(engine, [Recording(A, stripped), Recording(B, "s3://bucket/what?#1@home.wav")])
     with engine.begin() as connection:
         row = {"source": source, "error": f"could not read {source}: 403"}
         connection.execute(update(RecordingRow).where(RecordingRow.uuid == A).values(row))
@@ -285,5 +285,5 @@ def test_secrets_in_rows_are_moved_to_the_store(
     found, other = find_recording(engine, A), find_recording(engine, B)
     assert found is not None
     assert other is not None
-    assert (found.source, other.source) == (shown, "s3://bucket/what?#1@home.wav")
+    assert (found.source, other.source) == (stripped, "s3://bucket/what?#1@home.wav")
     assert whole_url(store, A, found.source) == source

@@ -42,9 +42,9 @@ def ids(*numbers: int) -> list[str]:
     return [str(uuid.UUID(int=number)) for number in numbers]
 
 
-def registered(found: SourceObject, etag: str | None, at: int = 0) -> RegisteredSource:
+def registered(discovery: SourceObject, etag: str | None, at: int = 0) -> RegisteredSource:
     """Return the registration of a source, made `at` minutes after noon."""
-    return RegisteredSource(found.uri, etag, found.modified, NOON + timedelta(minutes=at))
+    return RegisteredSource(discovery.uri, etag, discovery.modified, NOON + timedelta(minutes=at))
 
 
 def run(
@@ -66,15 +66,15 @@ def run(
     return discover(iter(pages), cursor, lookup, lambda uuids: {*uuids} & {*forgotten}, in_flight, room)
 
 
-def requested(found: Discovery) -> list[str]:
-    return [request.source.uuid for request in found.requests]
+def requested(discovery: Discovery) -> list[str]:
+    return [request.source.uuid for request in discovery.requests]
 
 
 def test_new_objects_are_requested() -> None:
-    found = run(listing(source(1), source(2)))
-    assert requested(found) == ids(1, 2)
-    assert found.state == DiscoveryState(None, {ids(1)[0]: "a", ids(2)[0]: "a"})
-    assert "2 sources listed, 2 new or changed" in found.summary
+    discovery = run(listing(source(1), source(2)))
+    assert requested(discovery) == ids(1, 2)
+    assert discovery.state == DiscoveryState(None, {ids(1)[0]: "a", ids(2)[0]: "a"})
+    assert "2 sources listed, 2 new or changed" in discovery.summary
 
 
 def test_requested_objects_are_not_requested_again_unless_changed() -> None:
@@ -89,23 +89,23 @@ def test_a_source_without_an_etag_is_requested_once() -> None:
 
 def test_a_change_waits_for_the_run_on_the_old_content() -> None:
     known = {ids(1)[0]: "old"}
-    found = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), known=known, in_flight=ids(1))
-    assert requested(found) == ids(2)
-    assert found.deferred == 1
-    assert found.state.receipts == ("r2",)
-    assert found.state.cursor is None
+    discovery = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), known=known, in_flight=ids(1))
+    assert requested(discovery) == ids(2)
+    assert discovery.deferred == 1
+    assert discovery.state.receipts == ("r2",)
+    assert discovery.state.cursor is None
 
 
 def test_an_unchanged_source_in_flight_is_settled() -> None:
-    found = run(listing(source(1, receipt="r1")), known={ids(1)[0]: "a"}, in_flight=ids(1))
-    assert (requested(found), found.deferred, found.state.receipts) == ([], 0, ("r1",))
+    discovery = run(listing(source(1, receipt="r1")), known={ids(1)[0]: "a"}, in_flight=ids(1))
+    assert (requested(discovery), discovery.deferred, discovery.state.receipts) == ([], 0, ("r1",))
 
 
 def test_requests_are_limited_and_the_page_is_read_again() -> None:
     pages = [listing(source(1), source(2), cursor="second"), listing(source(3), source(4), cursor="third")]
-    found = run(*pages, cursor="first", room=3)
-    assert requested(found) == ids(1, 2, 3)
-    assert found.state.cursor == "second"
+    discovery = run(*pages, cursor="first", room=3)
+    assert requested(discovery) == ids(1, 2, 3)
+    assert discovery.state.cursor == "second"
     assert run(*pages, cursor="first", room=1).state.cursor == "first"
 
 
@@ -114,9 +114,9 @@ def test_no_page_is_read_beyond_the_room() -> None:
         yield listing(source(1), cursor="second")
         raise AssertionError("a second page was read")
 
-    found = discover(pages(), None, lambda uuids: {}, lambda uuids: (), (), 1)
-    assert requested(found) == ids(1)
-    assert found.state.cursor == "second"
+    discovery = discover(pages(), None, lambda uuids: {}, lambda uuids: (), (), 1)
+    assert requested(discovery) == ids(1)
+    assert discovery.state.cursor == "second"
 
 
 def test_without_room_nothing_is_read() -> None:
@@ -124,10 +124,10 @@ def test_without_room_nothing_is_read() -> None:
         raise AssertionError("a page was read")
         yield
 
-    found = discover(pages(), "here", lambda uuids: {}, lambda uuids: (), (), 0)
-    assert found.requests == ()
-    assert found.state == DiscoveryState("here")
-    assert found.summary == "Enough runs are waiting; the source was not listed."
+    discovery = discover(pages(), "here", lambda uuids: {}, lambda uuids: (), (), 0)
+    assert discovery.requests == ()
+    assert discovery.state == DiscoveryState("here")
+    assert discovery.summary == "Enough runs are waiting; the source was not listed."
 
 
 @pytest.mark.parametrize(("waiting", "room"), [(0, 50), (150, 50), (170, 30), (200, 0), (900, 0)])
@@ -138,17 +138,17 @@ def test_room_is_limited_by_the_queue(waiting: int, room: int) -> None:
 def test_of_several_sources_of_a_recording_the_newest_counts() -> None:
     old, new = source(1, "a", suffix="wav"), source(1, "b", minutes=1)
     for objects in ((old, new), (new, old)):
-        found = run(listing(*objects))
-        assert [request.source for request in found.requests] == [new]
-        assert found.problems == (f"'{old.uri}' is left out: '{new.uri}' is a newer source of {new.uuid}",)
+        discovery = run(listing(*objects))
+        assert [request.source for request in discovery.requests] == [new]
+        assert discovery.problems == (f"'{old.uri}' is left out: '{new.uri}' is a newer source of {new.uuid}",)
 
 
 def test_an_older_source_of_a_registered_recording_is_left_out() -> None:
     """On different pages, two sources of a recording would otherwise replace each other for ever."""
     old, new = source(1, "a", suffix="wav", receipt="r1"), source(1, "b", minutes=1)
-    found = run(listing(old), known={new.uuid: registered(new, "b")})
-    assert (requested(found), found.state.receipts) == ([], ("r1",))
-    assert found.problems == (f"'{old.uri}' is left out: '{new.uri}' is a newer source of {new.uuid}",)
+    discovery = run(listing(old), known={new.uuid: registered(new, "b")})
+    assert (requested(discovery), discovery.state.receipts) == ([], ("r1",))
+    assert discovery.problems == (f"'{old.uri}' is left out: '{new.uri}' is a newer source of {new.uuid}",)
     assert requested(run(listing(replace(old, modified=None)), known={new.uuid: registered(new, "b")})) == []
     assert requested(run(listing(new), known={new.uuid: registered(old, "a")})) == ids(1)
 
@@ -159,9 +159,9 @@ def test_an_older_version_at_the_same_place_is_requested() -> None:
 
 
 def test_a_second_version_within_a_tick_waits_for_the_next() -> None:
-    found = run(listing(source(1, "a", receipt="r1"), cursor="2"), listing(source(1, "b", minutes=1, receipt="r2")))
-    assert [request.source.etag for request in found.requests] == ["a"]
-    assert (found.deferred, found.state.receipts) == (1, ("r1",))
+    discovery = run(listing(source(1, "a", receipt="r1"), cursor="2"), listing(source(1, "b", minutes=1, receipt="r2")))
+    assert [request.source.etag for request in discovery.requests] == ["a"]
+    assert (discovery.deferred, discovery.state.receipts) == (1, ("r1",))
 
 
 def test_messages_are_acknowledged_after_all_their_objects() -> None:
@@ -173,12 +173,15 @@ def test_messages_are_acknowledged_after_all_their_objects() -> None:
 
 
 def test_problems_of_every_page_are_reported() -> None:
-    found = run(listing(problems=("one",), cursor="2"), listing(problems=("two",)))
-    assert found.problems == ("one", "two")
+    discovery = run(listing(problems=("one",), cursor="2"), listing(problems=("two",)))
+    assert discovery.problems == ("one", "two")
 
 
 def test_a_run_key_identifies_recording_and_version() -> None:
-    keys = {wanted_run(found, None).run_key for found in (source(1), source(2), source(1, "b"), source(1, minutes=1))}
+    keys = {
+        wanted_run(discovery, None).run_key
+        for discovery in (source(1), source(2), source(1, "b"), source(1, minutes=1))
+    }
     assert len(keys) == 4
     assert wanted_run(source(1), None).run_key == wanted_run(replace(source(1), receipt="another"), None).run_key
     assert wanted_run(replace(source(1), modified=None), None).run_key.startswith(ids(1)[0] + ":")
@@ -194,9 +197,9 @@ def test_a_restored_version_has_a_new_run_key_that_a_repeated_tick_repeats() -> 
 
 
 def test_forgotten_recordings_are_skipped_and_their_messages_acknowledged() -> None:
-    found = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), forgotten=ids(1), room=1)
-    assert requested(found) == ids(2)
-    assert set(found.state.receipts) == {"r1", "r2"}
+    discovery = run(listing(source(1, receipt="r1"), source(2, receipt="r2")), forgotten=ids(1), room=1)
+    assert requested(discovery) == ids(2)
+    assert set(discovery.state.receipts) == {"r1", "r2"}
 
 
 def test_the_state_round_trips_as_text() -> None:
@@ -206,9 +209,9 @@ def test_the_state_round_trips_as_text() -> None:
 
 
 def test_only_requests_without_a_newer_one_are_confirmed() -> None:
-    asked = {"one": "a", "two": "a", "three": "a", "four": ""}
+    requested_etags = {"one": "a", "two": "a", "three": "a", "four": ""}
     known = {"one": pending_etag("a", "then"), "two": pending_etag("b", ""), "three": "a", "four": pending_etag("", "")}
-    assert confirmed(asked, known) == {"one": "a", "four": ""}
+    assert confirmed(requested_etags, known) == {"one": "a", "four": ""}
 
 
 class World:
@@ -224,12 +227,12 @@ class World:
         self.runs: dict[str, SourceObject] = {}
         self.unfinished: set[str] = set()
 
-    def put(self, number: int, etag: str) -> None:
+    def publish(self, number: int, etag: str) -> None:
         # Restored content has its old modification time.
-        found = source(number, etag, minutes=ord(etag))
-        if self.objects.get(found.uuid) != found:
-            self.versions[found.uuid, etag] += 1
-        self.objects[found.uuid] = found
+        discovery = source(number, etag, minutes=ord(etag))
+        if self.objects.get(discovery.uuid) != discovery:
+            self.versions[discovery.uuid, etag] += 1
+        self.objects[discovery.uuid] = discovery
 
     def pages(self, cursor: str | None) -> Iterator[Listing]:
         keys = sorted(key for key in self.objects if cursor is None or key > cursor)
@@ -256,22 +259,22 @@ class World:
             self.known[key] = replace(self.known[key], etag=etag)
         if dies_after("confirm"):
             return 0
-        found = discover(
+        discovery = discover(
             self.pages(self.stored.cursor), self.stored.cursor, self.lookup, lambda uuids: (), self.unfinished, room
         )
-        assert len(found.requests) <= room
-        for request in found.requests:
+        assert len(discovery.requests) <= room
+        for request in discovery.requests:
             self.register(request)
         if dies_after("register"):
             return 0
-        for request in found.requests:
+        for request in discovery.requests:
             if request.run_key not in self.runs:
                 self.runs[request.run_key] = request.source
                 self.unfinished.add(request.source.uuid)
             if dies_after("one request"):
                 return 0
-        self.stored = DiscoveryState.from_text(found.state.to_text())
-        return len(found.requests)
+        self.stored = DiscoveryState.from_text(discovery.state.to_text())
+        return len(discovery.requests)
 
 
 EVENTS = st.lists(
@@ -290,7 +293,7 @@ def test_each_latest_version_gets_exactly_one_run(events: list[tuple[str, int, s
     world = World()
     for kind, number, detail in events:
         if kind == "put":
-            world.put(number, detail)
+            world.publish(number, detail)
         elif kind == "tick":
             world.tick(number, lambda step, last=detail: step == last)
         else:
@@ -300,5 +303,5 @@ def test_each_latest_version_gets_exactly_one_run(events: list[tuple[str, int, s
         world.unfinished.clear()
     assert world.tick(100) == 0
     last = {run.uuid: run for run in world.runs.values()}
-    assert {key: found.etag for key, found in last.items()} == {key: o.etag for key, o in world.objects.items()}
+    assert {key: discovery.etag for key, discovery in last.items()} == {key: o.etag for key, o in world.objects.items()}
     assert Counter((run.uuid, run.etag) for run in world.runs.values()) <= world.versions

@@ -39,10 +39,10 @@ def whole(request: Request) -> Reply:
 
 def ranged(content: bytes, etag: str, request: Request, **extra: object) -> Reply:
     """Return the answer of a server with range support."""
-    asked = request.headers.get("range")
-    if not asked or request.headers.get("if-range") != etag:
+    ranges = request.headers.get("range")
+    if not ranges or request.headers.get("if-range") != etag:
         return Reply(headers={"ETag": etag}, body=content)
-    first = int(asked.removeprefix("bytes=").removesuffix("-"))
+    first = int(ranges.removeprefix("bytes=").removesuffix("-"))
     headers = {"ETag": etag, "Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"}
     return Reply(206, headers, content[first:])
 

@@ -23,9 +23,9 @@ def audio(tmp_path: Path) -> Path:
 
 def test_a_local_file_is_used_in_place(settings: Callable[..., Settings], audio: Path, tmp_path: Path) -> None:
     for uri in (str(audio), audio.as_uri(), audio.as_uri().replace("file://", "file://localhost")):
-        found = fetch(uri, tmp_path / "target", settings())
-        assert (found.path, found.size) == (audio, 5)
-        assert found.etag
+        fetched = fetch(uri, tmp_path / "target", settings())
+        assert (fetched.path, fetched.size) == (audio, 5)
+        assert fetched.etag
     assert not (tmp_path / "target").exists()
 
 
@@ -38,18 +38,18 @@ def test_a_file_name_that_is_not_utf_8_is_found_by_its_uri(settings: Callable[..
 def test_an_object_of_a_bucket_is_fetched(settings: Callable[..., Settings], aws: AwsServer, tmp_path: Path) -> None:
     aws.make_bucket("recordings")
     aws.client("s3").put_object(Bucket="recordings", Key="in/a.mp3", Body=b"audio")
-    found = fetch("s3://recordings/in/a.mp3", tmp_path / "new" / "target", settings())
-    assert found.path == tmp_path / "new" / "target"
-    assert found.path.read_bytes() == b"audio"
-    assert found.size == 5
-    assert found.etag
+    fetched = fetch("s3://recordings/in/a.mp3", tmp_path / "new" / "target", settings())
+    assert fetched.path == tmp_path / "new" / "target"
+    assert fetched.path.read_bytes() == b"audio"
+    assert fetched.size == 5
+    assert fetched.etag
 
 
 def test_a_file_of_an_allowed_host_is_fetched(settings: Callable[..., Settings], tmp_path: Path) -> None:
     with web_server(lambda request: Reply(headers={"ETag": '"v"'}, body=b"audio")) as server:
         allowed = settings(source_hosts=(server.url,), ib_allow_private=True)
-        found = fetch(f"{server.url}/a.mp3", tmp_path / "target", allowed)
-        assert (found.path.read_bytes(), found.etag) == (b"audio", '"v"')
+        fetched = fetch(f"{server.url}/a.mp3", tmp_path / "target", allowed)
+        assert (fetched.path.read_bytes(), fetched.etag) == (b"audio", '"v"')
         with pytest.raises(SourceRefused, match="not on an allowed host"):
             fetch(f"{server.url}/a.mp3", tmp_path / "target", settings())
 

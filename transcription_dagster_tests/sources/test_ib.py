@@ -73,8 +73,8 @@ def test_a_cursor_contains_no_part_of_the_servers_url(server: WebServer, library
     assert re.fullmatch(r"[0-9a-f]{64}", cursor)
     library.list(cursor, 50)
     assert server.requests[-1].path == "/list?page=2&signature=quokka"
-    (kept,) = (tmp_path / "home" / "sources").iterdir()
-    assert kept.stat().st_mode & 0o077 == 0
+    (stored,) = (tmp_path / "home" / "sources").iterdir()
+    assert stored.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("cursor", ["0" * 64, "http://elsewhere.example/list?signature=quokka"])
@@ -84,9 +84,9 @@ def test_an_unknown_cursor_starts_over(server: WebServer, library: IbSource, cur
 
 
 def test_only_the_last_urls_are_kept(tmp_path: Path) -> None:
-    kept = StoredAddresses(tmp_path / "pages.json")
-    names = [kept.keep(f"https://host.example/{number}") for number in range(103)]
-    assert [kept.find(name) for name in names[:4]] == [None, None, None, "https://host.example/3"]
+    stored = StoredAddresses(tmp_path / "pages.json")
+    names = [stored.keep(f"https://host.example/{number}") for number in range(103)]
+    assert [stored.find(name) for name in names[:4]] == [None, None, None, "https://host.example/3"]
 
 
 @pytest.mark.parametrize(

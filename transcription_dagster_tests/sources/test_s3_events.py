@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transcription_dagster.sources.sqs import ForeignMessage, created_objects, latest
 
 
-def record(key: str = "in/a.mp3", name: str = "ObjectCreated:Put", **found: Any) -> dict[str, Any]:
+def record(key: str = "in/a.mp3", name: str = "ObjectCreated:Put", **objects: Any) -> dict[str, Any]:
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -22,7 +22,7 @@ def record(key: str = "in/a.mp3", name: str = "ObjectCreated:Put", **found: Any)
         "s3": {
             "s3SchemaVersion": "1.0",
             "bucket": {"name": "recordings", "arn": "arn:aws:s3:::recordings"},
-            "object": {"key": key, "size": 9, "eTag": "e", "sequencer": "0055AED6DCD90281E5", **found},
+            "object": {"key": key, "size": 9, "eTag": "e", "sequencer": "0055AED6DCD90281E5", **objects},
         },
     }
 
@@ -38,8 +38,8 @@ def test_an_event_describes_the_written_object() -> None:
 
 
 def test_a_message_may_contain_several_records_and_other_events() -> None:
-    found = created_objects(body(record("a"), record("b", "ObjectRemoved:Delete"), record("c", "ObjectCreated:Copy")))
-    assert [event.key for event in found] == ["a", "c"]
+    objects = created_objects(body(record("a"), record("b", "ObjectRemoved:Delete"), record("c", "ObjectCreated:Copy")))
+    assert [event.key for event in objects] == ["a", "c"]
 
 
 def by_sns(message: str, kind: str = "Notification") -> str:
@@ -68,8 +68,10 @@ def test_event_bridge_keys_are_not_encoded() -> None:
 @pytest.mark.parametrize("source", ["minio:s3", "ceph:s3"])
 def test_events_of_compatible_stores_are_read(source: str) -> None:
     made = {**record("in%2Fa+b.mp3", "s3:ObjectCreated:Put"), "eventSource": source}
-    gone = {**record("c", "s3:ObjectRemoved:Delete"), "eventSource": source}
-    message = json.dumps({"EventName": "s3:ObjectCreated:Put", "Key": "recordings/in/a b.mp3", "Records": [made, gone]})
+    deleted = {**record("c", "s3:ObjectRemoved:Delete"), "eventSource": source}
+    message = json.dumps(
+        {"EventName": "s3:ObjectCreated:Put", "Key": "recordings/in/a b.mp3", "Records": [made, deleted]}
+    )
     assert [event.key for event in created_objects(message)] == ["in/a b.mp3"]
 
 
@@ -99,8 +101,8 @@ def test_the_test_event_announces_no_object() -> None:
 def test_the_sequencer_replaces_a_missing_etag_and_times_default_to_utc() -> None:
     incomplete: dict[str, Any] = record() | {"eventTime": "2026-11-23T10:00:00"}
     del incomplete["s3"]["object"]["eTag"]
-    (found,) = created_objects(body(incomplete))
-    assert (found.etag, found.modified) == ("0055AED6DCD90281E5", datetime(2026, 11, 23, 10, tzinfo=UTC))
+    (objects,) = created_objects(body(incomplete))
+    assert (objects.etag, objects.modified) == ("0055AED6DCD90281E5", datetime(2026, 11, 23, 10, tzinfo=UTC))
 
 
 def test_a_completed_upload_without_a_size_is_accepted() -> None:

@@ -93,8 +93,8 @@ def test_the_definitions_are_valid_with_nothing_set(command: str, checkout: Path
 def test_the_definitions_are_listed_with_nothing_set(checkout: Path) -> None:
     result = run(checkout, "dg", "list", "defs", "--json")
     assert result.returncode == 0, result.stdout + result.stderr
-    found = json.loads(result.stdout)
-    assert {"audio", "transcript", "publication"} <= {asset["asset_key"] for asset in found["assets"]}
+    names = json.loads(result.stdout)
+    assert {"audio", "transcript", "publication"} <= {asset["asset_key"] for asset in names["assets"]}
 
 
 @pytest.fixture(scope="module")

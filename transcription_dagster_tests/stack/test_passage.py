@@ -89,9 +89,15 @@ def test_without_access_control_lists_the_error_gives_a_solution(monkeypatch: py
 
 def test_other_permissions_stay_the_same():
     plain = [AclEntry(OWNER, 7), AclEntry(OWNING_GROUP, 4), AclEntry(OTHER, 0)]
-    made = [AclEntry(OWNER, 7), AclEntry(USER, 1, 99), AclEntry(OWNING_GROUP, 4), AclEntry(MASK, 5), AclEntry(OTHER, 0)]
-    assert with_passage(plain, 99) == made
-    assert with_passage(made, 99) == made
+    entries = [
+        AclEntry(OWNER, 7),
+        AclEntry(USER, 1, 99),
+        AclEntry(OWNING_GROUP, 4),
+        AclEntry(MASK, 5),
+        AclEntry(OTHER, 0),
+    ]
+    assert with_passage(plain, 99) == entries
+    assert with_passage(entries, 99) == entries
 
 
 def test_permissions_hidden_by_a_mask_stay_hidden():

@@ -49,15 +49,15 @@ def test_more_executors_than_gpus_are_refused(settings: Settings):
 
 
 def test_the_setting_chooses_when_the_call_does_not(settings: Settings):
-    chosen = settings.model_copy(update={"gpus": "1"})
-    assert make(chosen).executors == ("1",)
-    assert make(chosen, gpus="0").executors == ("0",)
+    planned = settings.model_copy(update={"gpus": "1"})
+    assert make(planned).executors == ("1",)
+    assert make(planned, gpus="0").executors == ("0",)
 
 
-@pytest.mark.parametrize("asked", ["2", "0,7", "x", "", "0;1", "-1", "01"])
-def test_a_missing_gpu_is_refused_with_the_existing_ones(settings: Settings, asked: str):
+@pytest.mark.parametrize("selection", ["2", "0,7", "x", "", "0;1", "-1", "01"])
+def test_a_missing_gpu_is_refused_with_the_existing_ones(settings: Settings, selection: str):
     with pytest.raises(StackError, match=r"is not there; GPUs of this machine: 0 \(NVIDIA L4\), 1 \(NVIDIA H200\)"):
-        make(settings, gpus=asked)
+        make(settings, gpus=selection)
 
 
 def test_requesting_a_gpu_without_one_is_refused(settings: Settings):
@@ -108,9 +108,9 @@ def test_run_workers_are_limited_by_executors_and_cores(settings: Settings):
 
 
 def test_the_number_of_run_workers_can_be_set(settings: Settings):
-    chosen = settings.model_copy(update={"run_workers": 7})
-    assert make(chosen).run_workers == 7
-    assert make(chosen, run_workers=9).run_workers == 9
+    planned = settings.model_copy(update={"run_workers": 7})
+    assert make(planned).run_workers == 7
+    assert make(planned, run_workers=9).run_workers == 9
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "server.example.org"])

@@ -18,9 +18,9 @@ SECRET = "planted-secret"
 
 
 def make(*, postgres: EmbeddedPostgres | None = POSTGRES, **settings: object) -> dict[str, Program]:
-    made = programs(PLAN, load_settings(home="/home", **settings), FILES, postgres)
-    assert len({program.name for program in made}) == len(made)
-    return {program.name: program for program in made}
+    by_name = programs(PLAN, load_settings(home="/home", **settings), FILES, postgres)
+    assert len({program.name for program in by_name}) == len(by_name)
+    return {program.name: program for program in by_name}
 
 
 def _ends_with(command: Sequence[str], *end: str) -> bool:
@@ -28,20 +28,20 @@ def _ends_with(command: Sequence[str], *end: str) -> bool:
 
 
 def test_each_executor_and_each_run_worker_has_a_program():
-    made = make()
-    assert _ends_with(made["gpu-worker-0"].command, "gpu-worker", "--gpu", "0")
-    assert _ends_with(made["gpu-worker-cpu-1"].command, "gpu-worker", "--gpu", "cpu:1")
-    assert _ends_with(made["run-worker-1"].command, "run-worker", "--slot", "1")
-    assert _ends_with(made["run-worker-2"].command, "run-worker", "--slot", "2")
-    assert made["run-worker-1"].command[0] == sys.executable
+    by_name = make()
+    assert _ends_with(by_name["gpu-worker-0"].command, "gpu-worker", "--gpu", "0")
+    assert _ends_with(by_name["gpu-worker-cpu-1"].command, "gpu-worker", "--gpu", "cpu:1")
+    assert _ends_with(by_name["run-worker-1"].command, "run-worker", "--slot", "1")
+    assert _ends_with(by_name["run-worker-2"].command, "run-worker", "--slot", "2")
+    assert by_name["run-worker-1"].command[0] == sys.executable
 
 
 def test_one_code_server_serves_the_web_server_and_the_daemon():
-    made = make()
-    assert "/home/run/code" in made["code-server"].command
-    assert "/home/dagster/workspace.yaml" in made["web-server"].command
-    assert "/home/dagster/workspace.yaml" in made["daemon"].command
-    assert {"127.0.0.1", "3210"} <= set(made["web-server"].command)
+    by_name = make()
+    assert "/home/run/code" in by_name["code-server"].command
+    assert "/home/dagster/workspace.yaml" in by_name["web-server"].command
+    assert "/home/dagster/workspace.yaml" in by_name["daemon"].command
+    assert {"127.0.0.1", "3210"} <= set(by_name["web-server"].command)
 
 
 def test_postgres_is_a_program_only_if_embedded():
@@ -60,12 +60,12 @@ def test_runs_end_before_the_executors_they_need_and_postgres_ends_last():
 
 
 def test_workers_get_the_time_that_the_settings_give_them():
-    made = make(shutdown_seconds=120)
-    assert made["run-worker-1"].stop_seconds == made["gpu-worker-0"].stop_seconds == 135
-    assert made["daemon"].stop_seconds < 60
+    by_name = make(shutdown_seconds=120)
+    assert by_name["run-worker-1"].stop_seconds == by_name["gpu-worker-0"].stop_seconds == 135
+    assert by_name["daemon"].stop_seconds < 60
 
 
 def test_no_command_holds_a_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
-    made = make(database_url=f"postgresql://user:{SECRET}@host/db")
-    assert not [program.name for program in made.values() if SECRET in " ".join(program.command)]
+    by_name = make(database_url=f"postgresql://user:{SECRET}@host/db")
+    assert not [program.name for program in by_name.values() if SECRET in " ".join(program.command)]

@@ -100,8 +100,8 @@ def test_list_gives_one_recording_or_all(store: ObjectStore) -> None:
     keys = {f"{ONE}/a.txt", f"{ONE}/b.txt", f"{TWO}/a.txt"}
     for key in keys:
         store.put_bytes(key, b"x")
-    assert {found.key for found in store.list()} == keys
-    assert {found.key for found in store.list(ONE)} == {f"{ONE}/a.txt", f"{ONE}/b.txt"}
+    assert {listed.key for listed in store.list()} == keys
+    assert {listed.key for listed in store.list(ONE)} == {f"{ONE}/a.txt", f"{ONE}/b.txt"}
     assert list(store.list("00000000-0000-4000-8000-000000000003")) == []
 
 
@@ -169,7 +169,7 @@ def test_foreign_files_are_not_listed(tmp_path: Path) -> None:
     (tmp_path / ONE).mkdir()
     (tmp_path / ONE / "two words").write_text("x")
     store.put_bytes(KEY, b"x")
-    assert [found.key for found in store.list()] == [KEY]
+    assert [listed.key for listed in store.list()] == [KEY]
 
 
 def test_nothing_is_opened_before_the_first_call(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ def test_old_jobs_are_deleted_with_their_events(queues: str) -> None:
         add_job(queues, status, hours_ago=25)
         add_job(queues, status, hours_ago=23)
     prune(queues)
-    left = rows(queues, "SELECT task_name FROM procrastinate_jobs ORDER BY id")
-    assert sorted(left) == sorted(["succeeded", "failed", "cancelled", "aborted", *["todo", "doing"] * 2])
+    remaining = rows(queues, "SELECT task_name FROM procrastinate_jobs ORDER BY id")
+    assert sorted(remaining) == sorted(["succeeded", "failed", "cancelled", "aborted", *["todo", "doing"] * 2])
     assert rows(queues, "SELECT DISTINCT job_id FROM procrastinate_events ORDER BY 1") == rows(
         queues, "SELECT id FROM procrastinate_jobs ORDER BY 1"
     )
@@ -117,12 +117,12 @@ def test_each_periodic_task_runs_once_when_due(queues: str, hour: int, minute: i
     pool, queue = run_worker(queues, 3)
     # Tasks that are due by this machine's real clock are not queued too.
     queue.periodic.registry.periodic_tasks.clear()
-    ended = (
+    finished = (
         "SELECT status::text FROM procrastinate_jobs WHERE task_name LIKE 'prune%' AND status NOT IN ('todo', 'doing')"
     )
     with at_work(pool):
-        wait_until(lambda: rows(queues, ended), 120, "the task is done", every=0.05)
-    assert rows(queues, ended) == [becomes]
+        wait_until(lambda: rows(queues, finished), 120, "the task is done", every=0.05)
+    assert rows(queues, finished) == [becomes]
     pruned = [] if due == PRUNE_QUEUES_TASK else ["succeeded"]
     assert rows(queues, "SELECT task_name FROM procrastinate_jobs WHERE task_name NOT LIKE 'prune%'") == pruned
 

@@ -70,8 +70,8 @@ def test_a_lost_run_failed_unless_every_step_was_done(
     run_id = instance.create_run_for_job(a_job).run_id
     command = [sys.executable, "-c", f"from {__name__} import execute_until; execute_until({run_id!r}, {last.value!r})"]
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(Settings(home=home)))}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == -signal.SIGKILL, finished.stderr
     run = instance.get_run_by_id(run_id)
     assert run is not None
     assert run.status is DagsterRunStatus.STARTED

@@ -82,7 +82,7 @@ class Process:
             )
 
     @property
-    def said(self) -> list[str]:
+    def output_lines(self) -> list[str]:
         words = ("began", "done", "stopped")
         return [line for line in self.output.read_text().splitlines() if line.startswith(words)]
 
@@ -90,7 +90,7 @@ class Process:
         wait_until(condition, 180, f"{self.name} does it; it said: {self.output.read_text()[-2000:]}", every=0.05)
 
     def until_said(self, *lines: str) -> None:
-        self.until(lambda: self.said == list(lines))
+        self.until(lambda: self.output_lines == list(lines))
 
     def until_ready(self) -> None:
         """Wait until this process takes work, and not a previous one with the same name."""
@@ -144,8 +144,8 @@ def test_another_worker_takes_over_a_killed_workers_work(pool: Pool) -> None:
     first.until_ready()
     second.until_ready()
     file = pool.queue("one")
-    wait_until(lambda: first.said or second.said, 180, "one of them has begun")
-    victim, other = (first, second) if first.said else (second, first)
+    wait_until(lambda: first.output_lines or second.output_lines, 180, "one of them has begun")
+    victim, other = (first, second) if first.output_lines else (second, first)
     victim.kill()
     other.until_said("began one")
     file.touch()
@@ -165,7 +165,7 @@ def test_a_live_worker_in_another_pid_namespace_keeps_its_work(pool: Pool) -> No
     watcher = pool.start("watcher")
     watcher.until(lambda: pool.beats("watcher") > 4 * STALE / BEAT)
     assert pool.job("one") == ("doing", 0)
-    assert watcher.said == []
+    assert watcher.output_lines == []
     file.touch()
     contained.until_said("began one", "done one")
 
@@ -187,14 +187,14 @@ def test_a_killed_workers_slot_is_claimed_with_its_work_and_a_clean_scratch_fold
     first.until_ready()
     pool.queue("one").touch()
     first.until_said("began one", "done one")
-    left = pool.folder / "home/scratch/first/left"
-    left.mkdir()
+    remaining = pool.folder / "home/scratch/first/left"
+    remaining.mkdir()
     others = pool.folder / "home/scratch/second/at-work"
     others.mkdir(parents=True)
     first.kill()
     again = pool.start("first")
     again.until_ready()
-    assert not left.exists()
+    assert not remaining.exists()
     assert others.exists()
 
 
@@ -224,7 +224,7 @@ def test_a_worker_with_a_full_disk_is_unfit_until_there_is_space(pool: Pool) -> 
         assert status is not None
         assert status.last_error == f"the scratch folder {scratch}/first cannot be used: No space left on device"
         assert not status.takes_work
-        assert (pool.job("one"), worker.said) == (("todo", 0), [])
+        assert (pool.job("one"), worker.output_lines) == (("todo", 0), [])
         (scratch / "fill").unlink()
         worker.until_said("began one", "done one")
         worker.until(lambda: (status := pool.worker("first")) is not None and status.last_error is None)

@@ -45,19 +45,19 @@ def together(losses: Sequence[int], *, slots: int = SLOTS) -> list[list[int]]:
     async def run() -> list[list[int]]:
         shared = DeviceSharing([], lambda: slots, lambda: 0)
         running: list[int] = []
-        seen: list[list[int]] = []
+        concurrent: list[list[int]] = []
 
         async def job(lost: int) -> None:
             async with shared.wait_for_turn(lost):
                 running.append(lost)
-                seen.append(sorted(running))
+                concurrent.append(sorted(running))
                 # Every job that may run beside it starts now.
                 for _ in range(20):
                     await asyncio.sleep(0)
                 running.remove(lost)
 
         await asyncio.gather(*(job(lost) for lost in losses))
-        return seen
+        return concurrent
 
     return asyncio.run(run())
 

@@ -99,8 +99,8 @@ def test_the_report_names_the_bottleneck(prepared: list[bool], worked: float, wa
                 job.prepared(10.0)
         throughput.measure(0.0, usage())
         throughput.measure(10.0, usage(worked=worked))
-        found = throughput.described().waits_for
-    assert found is None if waits_for is None else found is not None and found.startswith(waits_for)
+        bottleneck = throughput.described().waits_for
+    assert bottleneck is None if waits_for is None else bottleneck is not None and bottleneck.startswith(waits_for)
 
 
 def test_the_first_report_has_no_rates() -> None:

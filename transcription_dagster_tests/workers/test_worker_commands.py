@@ -110,7 +110,7 @@ def test_a_run_worker_on_a_fresh_home_does_not_finish_unknown_runs(machine: Seco
         )
         task.defer(run_id=run_id)
 
-        def ended() -> list[str]:
+        def result() -> list[str]:
             rows = connection.execute(
                 "SELECT status::text FROM procrastinate_jobs"
                 " WHERE queueing_lock = %s AND status NOT IN ('todo', 'doing')",
@@ -118,10 +118,12 @@ def test_a_run_worker_on_a_fresh_home_does_not_finish_unknown_runs(machine: Seco
             )
             return [row["status"] for row in rows]
 
-        machine.until(ended, "the job has ended")
-        assert ended() == ["failed"]
-    said = f"the run {run_id} is not in Dagster's storage: it was deleted after it was queued"
-    machine.until(lambda: (worker := machine.worker("run-1")) is not None and worker.last_error == said, "it says why")
+        machine.until(result, "the job has ended")
+        assert result() == ["failed"]
+    output = f"the run {run_id} is not in Dagster's storage: it was deleted after it was queued"
+    machine.until(
+        lambda: (worker := machine.worker("run-1")) is not None and worker.last_error == output, "it says why"
+    )
 
 
 def test_an_executor_with_a_broken_scratch_folder_requeues_its_request(machine: SecondMachine, tmp_path: Path) -> None:

@@ -97,10 +97,10 @@ def test_a_recording_in_the_media_library_needs_no_source(engine: Engine, tmp_pa
 
 
 def test_recordings_without_a_source_are_all_named_and_none_is_registered(engine: Engine, tmp_path: Path) -> None:
-    given = batch(tmp_path, {"uuid": ONE}, {"uuid": TWO, "source": "s3://b/two.wav"}, {"uuid": THREE})
+    recordings = batch(tmp_path, {"uuid": ONE}, {"uuid": TWO, "source": "s3://b/two.wav"}, {"uuid": THREE})
     with pytest.raises(InvalidWorklist) as caught:
-        register_recordings(engine, ObjectStore(tmp_path.as_uri()), given, None)
-    path = given.worklist.path
+        register_recordings(engine, ObjectStore(tmp_path.as_uri()), recordings, None)
+    path = recordings.worklist.path
     assert str(caught.value).splitlines() == [
         f"{path}: entry 1: has no `source`, and {ONE} is not known",
         f"{path}: entry 3: has no `source`, and {THREE} is not known",

@@ -45,8 +45,8 @@ def holder(path: Path) -> subprocess.Popen[str]:
 
 def test_a_held_lock_is_refused_and_its_holder_is_named(path: Path) -> None:
     process = holder(path)
-    said = f"another batch is working on it: process {process.pid} on "
-    with pytest.raises(InvalidWorklist, match=said), worklist_lock(path):
+    message = f"another batch is working on it: process {process.pid} on "
+    with pytest.raises(InvalidWorklist, match=message), worklist_lock(path):
         pass
     process.communicate()
     with worklist_lock(path):
@@ -110,14 +110,14 @@ def test_without_kernel_locks_the_file_alone_decides(path: Path, lock: Path, mon
 
     monkeypatch.setattr(lock_module.fcntl, "flock", no_locks)
     monkeypatch.setattr(lock_module, "BEAT_SECONDS", 0.05)
-    said = f"process {os.getpid()} on "
-    with worklist_lock(path), pytest.raises(InvalidWorklist, match=said), worklist_lock(path, stale_seconds=30):
+    message = f"process {os.getpid()} on "
+    with worklist_lock(path), pytest.raises(InvalidWorklist, match=message), worklist_lock(path, stale_seconds=30):
         pass
     assert not lock.exists()
 
 
 def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    worklist, said = tmp_path / "file" / "worklist.json", "its folder cannot be written: Not a directory"
-    with pytest.raises(WorklistNotSaved, match=said), worklist_lock(worklist):
+    worklist, message = tmp_path / "file" / "worklist.json", "its folder cannot be written: Not a directory"
+    with pytest.raises(WorklistNotSaved, match=message), worklist_lock(worklist):
         pass

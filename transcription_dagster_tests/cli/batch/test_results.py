@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def kept(path: Path, home: Path, notes: list[str] | None = None) -> DurableResults:
+def durable_results(path: Path, home: Path, notes: list[str] | None = None) -> DurableResults:
     return DurableResults(load(path), home, note=([] if notes is None else notes).append)
 
 
@@ -70,13 +70,13 @@ def test_saves_take_less_than_a_hundredth_of_the_time(
 
 
 def test_unsaved_results_are_found_by_the_next_batch_after_a_kill(path: Path, tmp_path: Path) -> None:
-    killed = kept(path, tmp_path)
+    killed = durable_results(path, tmp_path)
     killed.save()
     killed.record_done(UUIDS[1], ["file:///a"], NOW)
     killed.record_failed(UUIDS[2], "why", NOW)
     killed.save()
     assert statuses(path) == [None] * 4
-    later = kept(path, tmp_path / "another home")
+    later = durable_results(path, tmp_path / "another home")
     assert [entry.status for entry in later.entries] == ["waiting", "done", "failed", "waiting"]
     later.save()
     assert statuses(path) == [None, "done", "failed", None]
@@ -84,17 +84,22 @@ def test_unsaved_results_are_found_by_the_next_batch_after_a_kill(path: Path, tm
 
 
 def test_a_truncated_line_is_skipped(path: Path, tmp_path: Path) -> None:
-    killed = kept(path, tmp_path)
+    killed = durable_results(path, tmp_path)
     killed.save()
     killed.record_done(UUIDS[0], [], NOW)
     killed.save()
     with (path.parent / f".{path.name}.results").open("a") as file:
         file.write('{"uuid": "')
-    assert [entry.status for entry in kept(path, tmp_path).entries] == ["done", "waiting", "waiting", "waiting"]
+    assert [entry.status for entry in durable_results(path, tmp_path).entries] == [
+        "done",
+        "waiting",
+        "waiting",
+        "waiting",
+    ]
 
 
 def test_the_last_save_always_happens(path: Path, tmp_path: Path) -> None:
-    results = kept(path, tmp_path)
+    results = durable_results(path, tmp_path)
     results.save()
     results.record_done(UUIDS[3], [], NOW)
     results.save()
@@ -105,7 +110,7 @@ def test_the_last_save_always_happens(path: Path, tmp_path: Path) -> None:
 
 def test_a_temporarily_invalid_worklist_loses_no_results(path: Path, tmp_path: Path) -> None:
     notes: list[str] = []
-    results = kept(path, tmp_path, notes)
+    results = durable_results(path, tmp_path, notes)
     results.save()
     results.record_done(UUIDS[0], [], NOW)
     whole = path.read_text()
@@ -116,7 +121,7 @@ def test_a_temporarily_invalid_worklist_loses_no_results(path: Path, tmp_path: P
     assert str(path.parent / f".{path.name}.results") in unsaved
     assert path.read_text() == "[{"
     path.write_text(whole)
-    assert kept(path, tmp_path).entries[0].status == "done"
+    assert durable_results(path, tmp_path).entries[0].status == "done"
 
 
 @pytest.fixture
@@ -148,7 +153,7 @@ def test_on_a_full_disk_results_are_kept_in_the_home_and_taken_over_later(small_
     path = small_disk / "worklist.json"
     path.write_text(json.dumps([{"uuid": key} for key in UUIDS]))
     notes: list[str] = []
-    results = kept(path, tmp_path / "home", notes)
+    results = durable_results(path, tmp_path / "home", notes)
     results.save()
     filler = fill(small_disk)
     results.record_done(UUIDS[0], ["file:///a"], NOW)
@@ -158,7 +163,7 @@ def test_on_a_full_disk_results_are_kept_in_the_home_and_taken_over_later(small_
     assert str(tmp_path / "home" / "unsaved") in unsaved
     assert statuses(path) == [None] * 4
     filler.unlink()
-    later = kept(path, tmp_path / "home")
+    later = durable_results(path, tmp_path / "home")
     later.save()
     assert statuses(path) == ["done", None, None, None]
 
@@ -167,7 +172,7 @@ def test_a_full_disk_stops_a_batch_before_anything_starts(small_disk: Path, tmp_
     path = small_disk / "worklist.json"
     path.write_text(json.dumps([{"uuid": key} for key in UUIDS]))
     fill(small_disk)
-    results = kept(path, tmp_path)
+    results = durable_results(path, tmp_path)
     results.record_waiting(UUIDS[0])
     with pytest.raises(WorklistNotSaved, match="No space left"):
         results.save()

@@ -89,17 +89,17 @@ def pins(lab: Lab) -> set[str | None]:
 
 
 def test_the_worklist_is_written_as_results_arrive(lab: Lab) -> None:
-    seen: list[list[str | None]] = []
-    lab.dagster.interfere = lambda operation, _: seen.append(lab.statuses) if operation == "LaunchRuns" else None
+    statuses: list[list[str | None]] = []
+    lab.dagster.interfere = lambda operation, _: statuses.append(lab.statuses) if operation == "LaunchRuns" else None
     lab.run(4)
-    assert seen == [[None] * 4, ["done", "done", None, None]]
+    assert statuses == [[None] * 4, ["done", "done", None, None]]
 
 
 def test_each_recording_gets_its_job_and_only_transcriptions_get_the_model(lab: Lab) -> None:
     lab.run(6, runs_per_gpu=3, jobs=dict(enumerate(["captions", "reindex", "publish", "transcribe", "refine"])))
     assert lab.statuses == ["done"] * 6
-    made = {run.partition: (run.job, run.config) for run in lab.dagster.runs.values()}
-    assert [made[key] for key in lab.uuids] == [
+    launched = {run.partition: (run.job, run.config) for run in lab.dagster.runs.values()}
+    assert [launched[key] for key in lab.uuids] == [
         ("captions", {}),
         ("reindex", {}),
         ("publish", {}),
@@ -176,10 +176,10 @@ def test_a_retry_by_dagster_is_followed_to_its_end(lab: Lab) -> None:
 
 
 def test_runs_of_a_killed_batch_are_adopted_and_not_repeated(lab: Lab) -> None:
-    left = lab.dagster.add_run(uuid(1), {"transcription/batch": "earlier"}, CONFIG)
+    remaining = lab.dagster.add_run(uuid(1), {"transcription/batch": "earlier"}, CONFIG)
     lab.run(3)
     assert lab.statuses == ["done"] * 3
-    assert lab.dagster.runs_of(uuid(1)) == [left]
+    assert lab.dagster.runs_of(uuid(1)) == [remaining]
 
 
 def test_runs_with_other_config_are_not_adopted(lab: Lab) -> None:
@@ -248,9 +248,9 @@ def test_runs_that_dagster_could_not_create_are_requested_again(lab: Lab) -> Non
     def refuse_one(operation: str, variables: dict[str, Any]) -> Reply | None:
         if operation != "LaunchRuns" or refused:
             return None
-        made = lab.dagster.make(variables["runs"][0])
+        launched = lab.dagster.make(variables["runs"][0])
         refused.append(uuid(1))
-        results = [{"__typename": "LaunchRunSuccess", "run": {"runId": made.id}}, {"__typename": "PythonError"}]
+        results = [{"__typename": "LaunchRunSuccess", "run": {"runId": launched.id}}, {"__typename": "PythonError"}]
         launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
         return json_reply({"data": {"launchMultipleRuns": launch}}, 500)
 

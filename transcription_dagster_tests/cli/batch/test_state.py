@@ -171,21 +171,21 @@ def test_no_recording_is_ever_lost_counted_twice_or_in_flight_beyond_the_limit(
     uuids: Sequence[str], keep_going: bool, ticks: list[tuple[int, list[str]]], stop_at: int
 ) -> None:
     state = BatchState(uuids, keep_going=keep_going)
-    asked: list[str] = []
+    canceled: list[str] = []
     for number, (limit, fates) in enumerate(ticks):
         if number == stop_at:
             state.stop()
         submitted = state.to_submit(limit)
         assert not (submitted and state.stopping)
-        asked += submitted
+        canceled += submitted
         state.launched({uuid: f"run-{uuid}" for uuid in submitted})
         assert not submitted or len(state.in_flight) <= limit
-        ended = dict(zip(state.in_flight.values(), fates, strict=False))
+        finished = dict(zip(state.in_flight.values(), fates, strict=False))
         runs = [
-            run(run_id, ended.get(run_id, "STARTED"), ended_at=NOW, will_retry="false")
+            run(run_id, finished.get(run_id, "STARTED"), ended_at=NOW, will_retry="false")
             for run_id in state.in_flight.values()
         ]
         end(state, *runs)
         assert state.done + state.failed + len(state.in_flight) + len(state.waiting) == len(uuids)
-    assert len(asked) == len(set(asked))
+    assert len(canceled) == len(set(canceled))
     assert state.over == (not state.in_flight and (state.stopping or not state.waiting))
