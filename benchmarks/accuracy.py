@@ -30,7 +30,7 @@ from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.whisper.repair.lost import speech_without_words
+from transcription_dagster.whisper.repair.lost_speech import speech_without_words
 from transcription_dagster.whisper.voice_activity import analyse
 
 _BY_CHARACTER = frozenset({"zh", "ja", "ko", "th"})

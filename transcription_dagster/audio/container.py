@@ -193,7 +193,7 @@ class AudioTrack:
 
     @property
     def opposite_phase_seconds(self) -> float:
-        """Seconds in which two channels would have cancelled each other."""
+        """Return the seconds in which two channels would have cancelled each other."""
         return self._mixer.opposite_phase_seconds
 
     @property

@@ -60,7 +60,7 @@ class Model:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The kinds that Presidio finds with this model."""
+        """Return the kinds that Presidio finds with this model."""
         by_model = {_KINDS[_LABELS[label]] for label in self.labels if label in _LABELS}
         return frozenset({*by_model, *_NUMBERS.values()})
 

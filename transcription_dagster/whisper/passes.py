@@ -13,10 +13,10 @@ from transcription_dagster.whisper.blocks import Block
 from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, SpeechModel
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
-from transcription_dagster.whisper.repair.edges import with_snapped_edges
 from transcription_dagster.whisper.repair.evidence import audible_parts
 from transcription_dagster.whisper.repair.hallucinations import without_hallucinations
-from transcription_dagster.whisper.repair.lost import with_lost_speech
+from transcription_dagster.whisper.repair.lost_speech import with_lost_speech
+from transcription_dagster.whisper.repair.word_edges import with_snapped_edges
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance, shifted, tail_of_text, utterances
 

@@ -16,7 +16,7 @@ from whisper.normalizers import EnglishTextNormalizer
 from transcription_dagster.audio.decode import normalise
 from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.model import Transcript
-from transcription_dagster.whisper.repair.lost import speech_without_words
+from transcription_dagster.whisper.repair.lost_speech import speech_without_words
 from transcription_dagster.whisper.voice_activity import analyse
 from transcription_dagster_tests.whisper.helpers import text_of, transcribe
 

@@ -118,7 +118,7 @@ class SpokenLanguages:
 
     @property
     def latest(self) -> str | None:
-        """The language of the last stretch decided so far; None: no language is known yet."""
+        """Return the language of the last stretch decided so far; None if none is known yet."""
         return self._before(len(self._stretches))
 
     def _before(self, number: int) -> str | None:

@@ -234,7 +234,7 @@ def _loop_places(utterances: Sequence[Utterance], sound: Sound) -> tuple[Span, .
 
 
 def is_better(second: Sequence[Utterance]) -> bool:
-    """Whether a second pass may replace a loop: it trusts its own text and contains no loop."""
+    """Return whether a second pass may replace a loop: it trusts its own text and contains no loop."""
     return not (
         any(doubts_itself(utterance) or utterance.temperature > _TRUSTED_TEMPERATURE for utterance in second)
         or find_loops([word.text for word in words_of(second)])
@@ -281,7 +281,7 @@ class Loop:
 
     @property
     def repeats(self) -> range:
-        """All words except the first occurrence of the phrase."""
+        """Return the words except the first occurrence of the phrase."""
         return range(self.first + self.length, self.stop)
 
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 
 from transcription_dagster.language.spelling import fold
 from transcription_dagster.model import Gap, RemovedSpeech, Word
-from transcription_dagster.whisper.repair.edges import with_snapped_edges
 from transcription_dagster.whisper.repair.evidence import doubts_itself, is_anomalous
 from transcription_dagster.whisper.repair.hallucinations import find_loops
+from transcription_dagster.whisper.repair.word_edges import with_snapped_edges
 from transcription_dagster.whisper.spans import Span, common, merged, without
 from transcription_dagster.whisper.utterances import Utterance, middle_of, with_words, words_of
 from transcription_dagster.whisper.voice_activity import Sound

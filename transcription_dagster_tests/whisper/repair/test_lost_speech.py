@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Gap, RemovedSpeech
-from transcription_dagster.whisper.repair.lost import interleaved, speech_without_words, with_lost_speech
+from transcription_dagster.whisper.repair.lost_speech import interleaved, speech_without_words, with_lost_speech
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.utterances import Utterance
 from transcription_dagster_tests.whisper.helpers import sounding, utterance_of

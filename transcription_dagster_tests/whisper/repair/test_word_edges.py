@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcription_dagster.model import Word
-from transcription_dagster.whisper.repair.edges import with_snapped_edges
+from transcription_dagster.whisper.repair.word_edges import with_snapped_edges
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster.whisper.voice_activity import FLOOR_DBFS, FRAME_SECONDS, Levels
 from transcription_dagster_tests.whisper.helpers import sounding, utterance_of
