@@ -23,7 +23,7 @@ from pathlib import Path
 from rapidfuzz.distance import Levenshtein
 
 from benchmarks.accuracy import recordings, units
-from benchmarks.arguments import argument_parser
+from benchmarks.arguments import add_transcription_arguments, argument_parser
 from benchmarks.sounds import NO_SPEECH
 from benchmarks.spoken import SPOKEN, Spoken
 from benchmarks.transcripts import PLAIN, PROGRAM, REMEDIED, Recording, Transcriber, write_wav
@@ -99,10 +99,8 @@ def show(tally: Tally) -> None:
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument("--model", default="base")
     parser.add_argument("--speech", type=Path)
-    parser.add_argument("--only", nargs="*")
-    parser.add_argument("--kept", type=Path, metavar="FILE")
+    add_transcription_arguments(parser)
     arguments = parser.parse_args()
     transcriber = Transcriber(arguments.model, arguments.kept)
     tally = Tally()

@@ -10,7 +10,6 @@ depend on what else is running. A task of more than 50 ms makes a page feel slow
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -29,6 +28,7 @@ import httpx
 import psutil
 from playwright import sync_api as playwright
 
+from benchmarks.arguments import argument_parser
 from transcription_dagster.database.connection import open_database, upgrade_database
 from transcription_dagster.model import Word
 from transcription_dagster.settings import Settings
@@ -58,7 +58,7 @@ class Server:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--words", type=int, default=100_000)
     parser.add_argument("--trace", type=Path, help="keep the last trace in this file")
     options = parser.parse_args()

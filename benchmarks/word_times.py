@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 import transcription_dagster
-from benchmarks.arguments import argument_parser
+from benchmarks.arguments import add_transcription_arguments, argument_parser
 from benchmarks.sounds import RATE
 from benchmarks.transcripts import PLAIN, PROGRAM, Recording, Transcriber, write_wav
 from transcription_dagster.audio.decode import normalise
@@ -174,10 +174,8 @@ def row(name: str, found: Errors) -> str:
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=_DEMO)
-    parser.add_argument("--model", default="base")
     parser.add_argument("--prompts", nargs="*", default=[], metavar="LANGUAGE=FOLDER")
-    parser.add_argument("--only", nargs="*")
-    parser.add_argument("--kept", type=Path, metavar="FILE")
+    add_transcription_arguments(parser)
     arguments = parser.parse_args()
     transcriber = Transcriber(arguments.model, arguments.kept)
     print(f"{'median / 95 % (ms)':<34}  {'word starts':>13}  {'word ends':>13}  {'after pauses':>13}  "
