@@ -93,14 +93,14 @@ class Worklist:
                 break
         self._digest = _digest(written)
         self.unsaved.clear()
-        self.added = len({item.get("uuid") for item in self._objects if isinstance(item, dict)} - self._loaded)
+        self.added = len({uuid for item in self._objects if (uuid := _uuid_of(item))} - self._loaded)
 
     def _record(self, uuid: str, status: EntryStatus, **values: object) -> None:
         self.unsaved[uuid] = {"status": status, **values}
 
     def _apply(self) -> None:
         for item in self._objects:
-            result = self.unsaved.get(item.get("uuid", "")) if isinstance(item, dict) else None
+            result = self.unsaved.get(_uuid_of(item))
             if result is not None:
                 for name in _RESULT:
                     item.pop(name, None)
@@ -123,6 +123,12 @@ class Worklist:
         except _Changed:
             return None
         return content
+
+
+def _uuid_of(item: object) -> str:
+    """Return an entry's UUID; empty if an edit left something else in its place."""
+    uuid = item.get("uuid") if isinstance(item, dict) else None
+    return uuid if isinstance(uuid, str) else ""
 
 
 def load(path: Path) -> Worklist:

@@ -106,6 +106,17 @@ def test_an_invalid_file_is_not_overwritten_and_results_are_kept(folder: Path) -
     assert json.loads(path.read_text())[0]["status"] == "done"
 
 
+def test_entries_that_an_edit_broke_are_kept_as_they_are(folder: Path) -> None:
+    path = saved(folder, [{"uuid": ONE}])
+    worklist = load(path)
+    worklist.record_failed(ONE, "why", NOW)
+    broken = [{"uuid": [ONE]}, {"uuid": {}}, {"uuid": None}, {}, "a"]
+    path.write_text(json.dumps([*broken, {"uuid": ONE}]))
+    worklist.save()
+    *kept, one = json.loads(path.read_text())
+    assert (kept, one["status"], worklist.added) == (broken, "failed", 0)
+
+
 def test_a_file_that_is_edited_while_it_is_written_is_merged_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(folder, [{"uuid": ONE}])
     worklist = load(path)
