@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from transcription_dagster.cli.batch import runner
+from transcription_dagster.cli.batch import executors
 from transcription_dagster_tests.cli.batch.lab import CONFIG, Lab, uuid
 from transcription_dagster_tests.fake_dagster import (
     json_reply,
@@ -62,7 +62,7 @@ def test_runs_are_pinned_to_the_allowed_executors(lab: Lab, threads: int, used: 
 
 
 def test_runs_of_a_missing_executor_move_to_another(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_GONE_SECONDS", 0.0)
+    monkeypatch.setattr(executors, "_GONE_SECONDS", 0.0)
     lab.executors = 2
     lab.dagster.fates = {uuid(0): "STARTED"}
 
