@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,16 @@ from transcription_dagster.errors import SourceNotFound, StoreRefused, StoreUnav
 
 #: 4xx answers are final, except the two that ask for a retry.
 _FINAL_STATUS = re.compile(r"status code: 4(?!08|29)\d\d")
-#: EACCES, ENOTDIR, EISDIR, EROFS: the operator must repair the folder.
-_FINAL_OS_ERROR = re.compile(r"os error (?:13|20|21|30)\)")
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+#: The operator must repair the folder.
+_FINAL_OS_ERRORS = frozenset({errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.EROFS})
+#: What to do about an error of the operating system.
+_OS_ADVICE = {
+    errno.EACCES: "give the user that runs the program access to the folder",
+    errno.EDQUOT: "the disk quota is used up: raise it or free up space",
+    errno.ENOSPC: "the disk is full: free up space",
+    errno.EROFS: "the file system is read-only: mount it writable",
+}
 
 
 def open_remote(url: str, retries: int = 5) -> Any:
@@ -82,16 +91,29 @@ def _aws_credentials(url: str) -> Any:
 
 
 def _is_final(error: Exception) -> bool:
+    if _os_error(error) in _FINAL_OS_ERRORS:
+        return True
     if isinstance(error, GenericError):
-        return bool(_FINAL_STATUS.search(str(error)) or _FINAL_OS_ERROR.search(str(error)))
+        return bool(_FINAL_STATUS.search(str(error)))
     return isinstance(error, (PermissionDeniedError, UnauthenticatedError, ValueError))
+
+
+def _os_error(error: Exception) -> int | None:
+    """Return the operating system's error number; obstore gives it in the text."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    number = _OS_ERROR.search(str(error))
+    return int(number[1]) if number else None
 
 
 def _reason(error: Exception) -> str:
     """Return the error in one line with S3's error code, without the XML and the Rust dump that follow.
 
-    If the code tells what to do, that replaces the line.
+    If S3's code or the operating system's error tells what to do, that replaces the line.
     """
     line = str(error).partition("\n")[0].partition(": <?xml")[0]
     code = re.search(r"<Code>(\w+)</Code>", str(error))
-    return f"{aws_advice(code[1]) or line} ({code[1]})" if code else line
+    if code:
+        return f"{aws_advice(code[1]) or line} ({code[1]})"
+    number = _os_error(error)
+    return f"{_OS_ADVICE[number]} (os error {number})" if number in _OS_ADVICE else line

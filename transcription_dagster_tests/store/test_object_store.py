@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from obstore.exceptions import PermissionDeniedError
+from obstore.exceptions import GenericError, PermissionDeniedError
 
 from transcription_dagster.errors import (
     InvalidRecordingId,
@@ -278,6 +279,21 @@ def test_a_bucket_that_refuses_says_what_to_do(
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         with pytest.raises(StoreRefused, match=advice):
             ObjectStore("s3://results").get_bytes(KEY)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "advice"),
+    [
+        (GenericError("Generic LocalFileSystem error: no room (os error 28)"), StoreUnavailable, "free up space"),
+        (GenericError("Generic LocalFileSystem error: no (os error 30)"), StoreRefused, "mount it writable"),
+        (OSError(errno.ENOSPC, "No space left on device"), StoreUnavailable, "free up space"),
+        (OSError(errno.EROFS, "Read-only file system"), StoreRefused, "mount it writable"),
+        (PermissionError(errno.EACCES, "Permission denied"), StoreRefused, "give the user .* access"),
+    ],
+)
+def test_a_disk_that_refuses_says_what_to_do(error: Exception, kind: type[Exception], advice: str) -> None:
+    with pytest.raises(kind, match=rf"^Could not write a: .*{advice}"), obstore_errors("Could not write a"):
+        raise error
 
 
 def test_a_signed_link_reads_one_object_for_a_while_and_needs_no_credentials(aws: AwsServer) -> None:
