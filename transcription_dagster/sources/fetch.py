@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from transcription_dagster.errors import SourceNotFound, SourceRefused, UnusableAudio
+from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, UnusableAudio
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.base import Source
 from transcription_dagster.sources.directory import DirectorySource, file_etag
@@ -88,13 +88,47 @@ def _local_path(uri: str) -> Path:
     return Path(uri)
 
 
+@contextmanager
+def unchanged(source: FetchedSource) -> Iterator[None]:
+    """Raise `SourceUnavailable`, also in place of another error, if the file changes or disappears in the block.
+
+    A local source is read in place, and may still be growing: its beginning must not pass for the whole recording.
+    """
+    before = _state(source.path)
+    try:
+        yield
+    except Exception as error:
+        if _state(source.path) != before:
+            raise _changed(source) from error
+        raise
+    if _state(source.path) != before:
+        raise _changed(source)
+
+
+def _state(path: Path) -> str | None:
+    """Return a tag of a file's content; None without the file."""
+    try:
+        return file_etag(path.stat())
+    except OSError:
+        return None
+
+
+def _changed(source: FetchedSource) -> SourceUnavailable:
+    return SourceUnavailable(
+        f"{str(source.path)!r} was changed or removed while it was read; copy recordings under a temporary name, and "
+        "rename them when they are complete"
+    )
+
+
 def _on_disk(path: Path, settings: Settings) -> FetchedSource:
     """Check a local file by its resolved path, so that no link leads outside the allowed folders."""
     try:
         real = path.resolve(strict=True)
         status = real.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceNotFound(f"{str(path)!r} does not exist") from None
+        raise SourceNotFound(
+            f"{str(path)!r} does not exist on this machine: restore it, mount its folder, or name another source"
+        ) from None
     except OSError as error:
         raise SourceRefused(f"{str(path)!r} cannot be read: {error.strerror}") from error
     _check_folder(real, settings)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.errors import SourceNotFound, SourceRefused, UnusableAudio
+from transcription_dagster.errors import SourceNotFound, SourceRefused, SourceUnavailable, UnusableAudio
 from transcription_dagster.settings import Settings
-from transcription_dagster.sources.fetch import fetch, open_sources
+from transcription_dagster.sources.fetch import fetch, open_sources, unchanged
 from transcription_dagster_tests.s3_server import AwsServer
 from transcription_dagster_tests.sources.web_server import Reply, web_server
 
@@ -89,6 +89,28 @@ def test_missing_sources_are_not_found(settings: Callable[..., Settings], audio:
     for missing in (tmp_path / "nowhere.mp3", audio / "below a file.mp3"):
         with pytest.raises(SourceNotFound, match="does not exist"):
             fetch(str(missing), tmp_path / "target", settings())
+
+
+def test_a_file_that_grows_or_disappears_while_it_is_read_is_read_again(
+    settings: Callable[..., Settings], audio: Path, tmp_path: Path
+) -> None:
+    source = fetch(str(audio), tmp_path / "target", settings())
+    with pytest.raises(SourceUnavailable, match="changed or removed while it was read"), unchanged(source):
+        audio.write_bytes(b"more than before")
+    with pytest.raises(SourceUnavailable, match="changed or removed while it was read"), unchanged(source):
+        cut_short(audio)
+
+
+def cut_short(file: Path) -> None:
+    """Remove a file, and fail as decoding what was read of it does."""
+    file.unlink()
+    raise UnusableAudio("half a file")
+
+
+def test_an_unchanged_file_keeps_its_own_error(settings: Callable[..., Settings], audio: Path, tmp_path: Path) -> None:
+    source = fetch(str(audio), tmp_path / "target", settings())
+    with pytest.raises(UnusableAudio, match="no sound"), unchanged(source):
+        raise UnusableAudio("no sound")
 
 
 def test_empty_and_large_files_are_refused(settings: Callable[..., Settings], audio: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.addresses import keep_whole_url, whole_url
-from transcription_dagster.sources.fetch import fetch
+from transcription_dagster.sources.fetch import fetch, unchanged
 from transcription_dagster.sources.worklists import source_uri
 from transcription_dagster.store.object_store import ObjectStore, object_key
 from transcription_dagster.store.scratch import scratch_folder
@@ -70,15 +70,16 @@ def audio(
             # The recording was registered without a version: sensors must not report this version as new.
             record_etags(catalogue.engine, {recording: source.etag})
         flac = folder / AUDIO_FILE
-        facts = normalise(
-            source.path,
-            flac,
-            max_seconds=settings.max_recording_hours * 3600,
-            name=path_in(registered.source),
-            language=registered.language or (None if registered.languages else settings.language),
-            channels=registered.channels or settings.channels,
-            detect_voice=_detect_voice,
-        )
+        with unchanged(source):
+            facts = normalise(
+                source.path,
+                flac,
+                max_seconds=settings.max_recording_hours * 3600,
+                name=path_in(registered.source),
+                language=registered.language or (None if registered.languages else settings.language),
+                channels=registered.channels or settings.channels,
+                detect_voice=_detect_voice,
+            )
         key = object_key(recording, AUDIO_FILE)
         with writing(catalogue.engine, files, recording, key):
             files.put_file(key, flac)
