@@ -63,6 +63,8 @@ def mixes(spoken: Sequence[Recording], count: int, seed: int, scratch: Path) -> 
     """Yield recordings that are joined from others, at random but the same for the same seed."""
     chance = np.random.default_rng(seed)
     by_language = {language: list(found) for language, found in groupby(sorted(spoken, key=_language), key=_language)}
+    if len(by_language) < 3:
+        raise SystemExit("nothing measured: a mix needs recordings of 2 to 15 s with a reference in three languages")
     for number in range(count):
         languages = chance.choice(sorted(by_language), 2 + number % 2, replace=False)
         chosen: list[Recording] = []

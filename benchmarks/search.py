@@ -188,6 +188,8 @@ def _report(engine: Engine, connection: psycopg.Connection, corpus: Corpus, coun
             # A query without words has no matches by words, so this compares the vector index alone.
             found = {(hit.recording, hit.start) for hit in search(engine, "", embedding, **filters)}
             wanted = _exact(connection, embedding, filters)
+            if not wanted:
+                raise SystemExit(f"no chunk matches {name!r}: add --chunks, or take fewer --per-recording")
             recalls.append(len(found & wanted) / len(wanted))
         slow = statistics.quantiles(hybrid, n=20)[-1]
         print(

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 BENCHMARKS = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
 #: Benchmarks that take minutes, a GPU or a browser even at their smallest size: only their imports are tested.
-LONG = {"discovery", "gpu", "identity", "languages", "long_page", "memory", "pool_overhead", "search", "speakers"}
+LONG = {"discovery", "gpu", "identity", "languages", "long_page", "memory", "pool_overhead", "speakers"}
 #: The arguments for the smallest sensible size. {speech}: a folder with one short recording and its text.
 SMALLEST = {
     "accuracy": f"{{speech}} --model {BULLETIN}",
@@ -29,6 +29,7 @@ SMALLEST = {
     "invention": f"--model {BULLETIN} --only silence",
     "publication": "--recordings 5",
     "run_queue": "--waiting 100 200",
+    "search": "--chunks 1000 --per-recording 5 --queries 2",
     "second_engine": f"{{speech}} --model {BULLETIN}",
     "text": "--hours 0.05",
     "word_times": f"{{speech}} --model {BULLETIN}",
