@@ -213,18 +213,18 @@ def _one_per_recording(objects: Iterable[SourceObject]) -> tuple[Sequence[Source
     return tuple(newest.values()), problems
 
 
-def _left_out(found: SourceObject, newer: str) -> str:
-    return f"{shown_url(found.uri)!r} is left out: {newer!r} is a newer source of {found.uuid}"
+def _left_out(source: SourceObject, newer: str) -> str:
+    return f"{shown_url(source.uri)!r} is left out: {newer!r} is a newer source of {source.uuid}"
 
 
-def _is_older(found: SourceObject, registered: RegisteredSource | None) -> bool:
+def _is_older(source: SourceObject, registered: RegisteredSource | None) -> bool:
     """Return whether the recording is registered with a newer source at another place.
 
     Otherwise two sources of a recording on different pages would replace each other at every listing.
     """
-    if registered is None or registered.modified is None or registered.source == shown_url(found.uri):
+    if registered is None or registered.modified is None or registered.source == shown_url(source.uri):
         return False
-    return _age(found) < (registered.modified.timestamp(), registered.source)
+    return _age(source) < (registered.modified.timestamp(), registered.source)
 
 
 def _age(source: SourceObject) -> tuple[float, str]:

@@ -165,19 +165,19 @@ class SqsSource:
         for message in self._receive(limit):
             received += 1
             try:
-                found = created_objects(message["Body"])
+                created = created_objects(message["Body"])
             except ForeignMessage as error:
                 problems.append(f"message {message['MessageId']} is left in the queue: {error}")
                 continue
             receipts.add(message["ReceiptHandle"])
-            events.update((event, message["ReceiptHandle"]) for event in found if is_media(event.key))
+            events.update((event, message["ReceiptHandle"]) for event in created if is_media(event.key))
         objects = tuple(_object(event, events[event]) for event in latest(events))
         return Listing(
             objects=objects,
             cursor=None,
             exhausted=received < limit,
             problems=tuple(problems),
-            receipts=tuple(receipts - {found.receipt for found in objects}),
+            receipts=tuple(receipts - {source.receipt for source in objects}),
         )
 
     def acknowledge(self, receipts: Sequence[str]) -> None:

@@ -171,7 +171,7 @@ def collect_ended(engine: Engine, sender: ClaudeBatches) -> Iterator[PendingBatc
             # Its recordings fail for that reason.
             logger.error("the batch %s is lost: %s", batch.id, error)
             results = {}
-        _keep(engine, batch, results)
+        _store_answers(engine, batch, results)
         yield batch
 
 
@@ -275,20 +275,24 @@ def _plans(
             batch_store.answer_from_paid_replies(engine, recording, request_fingerprint, planned.asked)
 
 
-def _keep(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResult]]) -> None:
-    tried = batch_store.submitted_recordings_of(engine, batch.id)
-    again = [
+def _store_answers(engine: Engine, batch: PendingBatch, results: dict[str, list[BatchResult]]) -> None:
+    submitted = batch_store.submitted_recordings_of(engine, batch.id)
+    unanswered = [
         recording
-        for recording, before in tried.items()
+        for recording, before in submitted.items()
         if before.attempts + 1 < MAX_ATTEMPTS and _is_unanswered(results.get(recording))
     ]
     # A recording that was requested again is no longer among those of the batch, but its replies are paid for.
-    digests = batch.asked or {recording: each.asked for recording, each in tried.items()}
+    digests = batch.asked or {recording: entry.asked for recording, entry in submitted.items()}
     batch_store.collect(
         engine,
         batch.id,
-        {each: results_to_json(results.get(each, [])) for each in tried if each not in again},
-        again=again,
+        {
+            recording: results_to_json(results.get(recording, []))
+            for recording in submitted
+            if recording not in unanswered
+        },
+        again=unanswered,
         paid=_paid(batch, results, digests),
     )
 
