@@ -153,6 +153,10 @@ class RefinementUnavailable(TransientError):
     """Claude did not answer, or was overloaded."""
 
 
+class AnswerLost(RefinementUnavailable):
+    """A request reached Claude, but its answer did not arrive; it may have been billed."""
+
+
 class RefinementFailed(PermanentError):
     """Claude gave no usable answer."""
 

@@ -120,6 +120,12 @@ class Recording:
 
 
 def register(engine: Engine, recordings: Iterable[Recording]) -> None:
+    """Register recordings in a transaction of their own, as `register_in` does."""
+    with transaction(engine) as connection:
+        register_in(connection, recordings)
+
+
+def register_in(connection: Connection, recordings: Iterable[Recording]) -> None:
     """Insert or update recordings; of two with the same UUID the last one counts.
 
     Unknown fields keep their old values, except that a new source URI replaces everything known about the old one. A
@@ -137,9 +143,8 @@ def register(engine: Engine, recordings: Iterable[Recording]) -> None:
         return
     # A fixed order prevents deadlocks between processes that register the same recordings.
     rows = [described[key] for key in sorted(described)]
-    with transaction(engine) as connection:
-        connection.execute(_UPSERT, rows)
-        connection.execute(delete(ForgottenRow).where(ForgottenRow.uuid == any_(_uuids(described))))
+    connection.execute(_UPSERT, rows)
+    connection.execute(delete(ForgottenRow).where(ForgottenRow.uuid == any_(_uuids(described))))
 
 
 def find_recording(engine: Engine, uuid: str) -> Recording | None:

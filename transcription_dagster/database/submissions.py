@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, func, insert, or_, select, update
 
 from transcription_dagster.database.connection import transaction
+from transcription_dagster.database.recordings import Recording, register_in
 from transcription_dagster.database.tables import RecordingRow, SubmissionRow, TranscriptRow
 from transcription_dagster.model import recording_id
 
@@ -26,10 +27,11 @@ class SubmissionOutcome:
     error: str | None
 
 
-def add(engine: Engine, recording: str, submitted_by: str, webhook: str | None) -> None:
-    """Record that a registered recording is to be transcribed."""
-    values = {"recording": recording_id(recording), "submitted_by": submitted_by, "webhook": webhook}
+def add(engine: Engine, recording: Recording, submitted_by: str, webhook: str | None) -> None:
+    """Register a recording that is to be transcribed."""
+    values = {"recording": recording_id(recording.uuid), "submitted_by": submitted_by, "webhook": webhook}
     with transaction(engine) as connection:
+        register_in(connection, [recording])
         connection.execute(insert(SubmissionRow).values(**values))
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from dataclasses import replace as replace_values
 from typing import Any
 
-from sqlalchemy import Engine, collate, delete, insert, select
+from sqlalchemy import Engine, collate, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from transcription_dagster.database.connection import transaction
@@ -47,15 +46,13 @@ def put(engine: Engine, terms: Iterable[Term]) -> None:
 
 def add_variant(engine: Engine, text: str, variant: str) -> None:
     """Add a variant to a term, which is created if it is missing."""
+    of_term = TermRow.text == text
     with transaction(engine) as connection:
-        statement = select(TermRow.__table__).where(TermRow.text == text).with_for_update()
-        row = connection.execute(statement).mappings().one_or_none()
-        term = Term(text) if row is None else term_from_json(row)
-        values = asdict(replace_values(term, variants=tuple(dict.fromkeys([*term.variants, variant]))))
-        statement = upsert(TermRow).values(**values)
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["text"], set_={"variants": values["variants"]})
-        )
+        # Two processes that add variants to a new term at the same time must wait for each other at its row.
+        connection.execute(upsert(TermRow).values(**asdict(Term(text))).on_conflict_do_nothing())
+        variants = connection.execute(select(TermRow.variants).where(of_term).with_for_update()).scalar_one()
+        extended = list(dict.fromkeys([*variants, variant]))
+        connection.execute(update(TermRow).where(of_term).values(variants=extended))
 
 
 def remove(engine: Engine, text: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transcription_dagster.errors import (
+    AnswerLost,
     RefinementFailed,
     RefinementUnavailable,
     SpendLimitReached,
@@ -54,6 +55,8 @@ _NO_CREDITS = "credit balance is too low"
 _NOT_FOUND = 404
 _RATE_LIMIT = 429
 _CREDENTIALS = frozenset({401, 403})
+#: Errors of the SDK's HTTP client that occur before a request is sent.
+_BEFORE_SENDING = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _RETRYABLE = frozenset({408, 409, _RATE_LIMIT})
 _SERVER_ERRORS = 500
 #: Length to which the API's explanation is shortened, in characters.
@@ -183,10 +186,12 @@ def own_errors(call: Callable[[], T], secrets: Sequence[str]) -> T:
 def _translated(error: Exception, secrets: Sequence[str]) -> TranscriptionError:
     import anthropic
 
-    if isinstance(error, anthropic.APITimeoutError):
-        return RefinementUnavailable("Claude did not answer in time")
     if isinstance(error, anthropic.APIConnectionError):
-        return RefinementUnavailable("Claude cannot be reached: the connection failed")
+        if type(error.__cause__).__name__ in _BEFORE_SENDING:
+            return RefinementUnavailable("Claude cannot be reached: the connection failed")
+        if isinstance(error, anthropic.APITimeoutError):
+            return AnswerLost("Claude did not answer in time")
+        return AnswerLost("the connection to Claude was lost before its answer arrived")
     if isinstance(error, anthropic.APIStatusError):
         return _of_status(error, secrets)
     if isinstance(error, anthropic.CredentialsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from transcription_dagster.errors import TranscriptionError, UnusableReply
+from transcription_dagster.errors import AnswerLost, TranscriptionError, UnusableReply
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.accounts import Account, MemoryAccount, estimates, request_digest
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
@@ -127,6 +127,9 @@ class _Conversation:
         self._account.sending(digest)
         try:
             reply = self._client.send(request)
+        except AnswerLost:
+            # It may have been billed: the reservation stays, and counts as spent when the account is closed.
+            raise
         except TranscriptionError:
             self._account.unanswered(digest)
             raise

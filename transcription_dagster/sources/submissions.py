@@ -19,7 +19,7 @@ import httpx
 
 from transcription_dagster.database import submissions
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.database.recordings import Recording
 from transcription_dagster.database.submissions import SubmissionOutcome
 from transcription_dagster.errors import InvalidSetting, SourceRefused, SourceUnavailable
 from transcription_dagster.language.codes import whisper_language
@@ -151,6 +151,6 @@ class Intake:
             check_webhook(described.webhook, self.settings)
 
     def _note(self, recording: str, source: str, described: Description, by: str) -> str:
-        register(self.engine, [Recording(recording, source, described.title or None, described.language or None)])
-        submissions.add(self.engine, recording, by, described.webhook)
+        registered = Recording(recording, source, described.title or None, described.language or None)
+        submissions.add(self.engine, registered, by, described.webhook)
         return recording

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 
 from transcription_dagster.audio.flac import read_blocks
 from transcription_dagster.database import submissions, tokens
-from transcription_dagster.database.recordings import Recording, register
+from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.database.tokens import TokenScope
 from transcription_dagster.defs.all_assets import all_assets, all_checks
 from transcription_dagster.defs.assets import redaction as module
@@ -192,7 +192,9 @@ def test_programs_and_webhooks_get_nothing_that_redaction_takes_out(
     receiver: WebServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    submissions.add(engine, RECORDING, "a program", f"{receiver.url}/done")
+    call = find_recording(engine, RECORDING)
+    assert call is not None
+    submissions.add(engine, call, "a program", f"{receiver.url}/done")
     assert transcribed(settings, instance).success
     with dg.build_sensor_context(instance=instance, resources=all_resources(load_settings())) as context:
         submitted_recordings(context)

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from transcription_dagster.database import submissions
 from transcription_dagster.database.publications import Publication, publish
-from transcription_dagster.database.recordings import Recording, record_failure, register
+from transcription_dagster.database.recordings import Recording, record_failure
 from transcription_dagster.defs.resources import all_resources
 from transcription_dagster.defs.sensors import submitted_recordings
 from transcription_dagster.errors import SourceRefused
@@ -36,8 +36,7 @@ def submitted(at_home: object, engine: Engine, receiver: WebServer, monkeypatch:
     monkeypatch.setenv("TRANSCRIPTION_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("TRANSCRIPTION_WEBHOOK_HOSTS", receiver.url)
     monkeypatch.setenv("TRANSCRIPTION_IB_ALLOW_PRIVATE", "true")
-    register(engine, [Recording(RECORDING, "/a.wav")])
-    submissions.add(engine, RECORDING, "a program", f"{receiver.url}/done")
+    submissions.add(engine, Recording(RECORDING, "/a.wav"), "a program", f"{receiver.url}/done")
     return engine
 
 

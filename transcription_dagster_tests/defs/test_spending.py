@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from transcription_dagster.database.recordings import forget
-from transcription_dagster.errors import RecordingForgotten, RefinementFailed, RefinementUnavailable
+from transcription_dagster.errors import AnswerLost, RecordingForgotten, RefinementFailed, RefinementUnavailable
 from transcription_dagster.refinement.account_store import open_account
 from transcription_dagster.refinement.accounts import Budgets
 from transcription_dagster.refinement.claude import connect
@@ -69,6 +69,24 @@ def test_answers_before_an_error_are_paid_for_once(engine: Engine, server: Messa
     assert len(server.requests) - requests == result.windows - answered
     assert spent_today(engine) == pytest.approx(result.windows * A_REPLY)
     assert result.dollars == pytest.approx((result.windows - answered) * A_REPLY)
+
+
+def test_a_request_whose_answer_was_lost_counts_as_spent(engine: Engine, server: MessagesServer) -> None:
+    server.answer = lambda body: Reply(hang_up=True)
+    with pytest.raises(AnswerLost, match="lost before its answer arrived"):
+        refined(engine)
+    assert reserved(engine) == 0
+    assert spent_today(engine) > 0
+
+
+def test_a_request_that_never_reached_claude_costs_nothing(
+    engine: Engine, server: MessagesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    with pytest.raises(RefinementUnavailable, match="cannot be reached") as raised:
+        refined(engine)
+    assert not isinstance(raised.value, AnswerLost)
+    assert (reserved(engine), spent_today(engine)) == (0, 0)
 
 
 def test_a_second_run_sends_no_request(engine: Engine, server: MessagesServer) -> None:

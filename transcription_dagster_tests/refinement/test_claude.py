@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached, TranscriptionError
+from transcription_dagster.errors import (
+    AnswerLost,
+    RefinementFailed,
+    RefinementUnavailable,
+    SpendLimitReached,
+    TranscriptionError,
+)
 from transcription_dagster.refinement import claude as claude_module
 from transcription_dagster.refinement.claude import Claude, connect
 from transcription_dagster.refinement.messages import MessageRequest, TokenUsage
@@ -129,7 +135,7 @@ def test_a_lasting_failure_is_transient(server: MessagesServer, trouble: Reply) 
 def test_a_timed_out_answer_is_transient(server: MessagesServer) -> None:
     released = threading.Event()
     server.answer = lambda body: Reply(body={}, wait_for=released)
-    with pytest.raises(RefinementUnavailable, match="in time"):
+    with pytest.raises(AnswerLost, match="in time"):
         connected(retries=0, timeout=0.2).send(REQUEST)
     released.set()
 
