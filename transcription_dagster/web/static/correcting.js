@@ -2,8 +2,11 @@
 
 import { CorrectionsClient } from "./corrections_client.js";
 import { showHistory } from "./history.js";
+import { isShortcut } from "./keys.js";
 import { bindReplacing } from "./replacing.js";
+import { nextToCheck } from "./to_check.js";
 import { TurnEditor } from "./turn_editor.js";
+import { positionOf } from "./word_times.js";
 
 const article = document.getElementById("recording");
 const turnsElement = document.getElementById("turns");
@@ -15,6 +18,8 @@ class CorrectionPage {
   constructor() {
     this.client = new CorrectionsClient(article.dataset.recording, Number(article.dataset.version));
     this.editor = null;
+    // The time of the place to check that is being edited.
+    this.checked = 0;
   }
 
   showStatus(text) {
@@ -56,6 +61,23 @@ class CorrectionPage {
     if (!(await this.close())) return;
     const next = this.turnElements().find(other => Number(other.dataset.first) >= stop);
     if (next) await this.edit(next);
+  }
+
+  // Saves, then goes to the next place to check: a doubtful word is selected in the editor of its turn.
+  async editNextToCheck() {
+    const media = document.getElementById("media");
+    const after = this.editor?.form ? this.checked : (media?.currentTime ?? this.checked);
+    if (!(await this.close())) return;
+    const next = nextToCheck(turnsElement, after);
+    if (!next) return this.showStatus("There are no more places to check");
+    if (media) media.currentTime = next.seconds;
+    next.element.scrollIntoView({ block: "center" });
+    const turn = next.element.closest(".turn");
+    if (turn) {
+      await this.edit(turn);
+      this.editor?.select(positionOf(turn, next.element), next.element.textContent);
+    } else this.showStatus(next.element.textContent.replace(/\s+/g, " ").trim());
+    this.checked = next.seconds;
   }
 
   // Closes the editor after a change that split or joined its turn.
@@ -137,13 +159,18 @@ function start() {
     if (button) page.edit(button.closest(".turn"));
   });
   document.addEventListener("keydown", event => {
-    const typing = event.target.closest("input, textarea, select") || document.querySelector("dialog[open]");
-    if (event.key !== "e" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "F8" && !document.querySelector("dialog[open]")) {
+      event.preventDefault();
+      return page.editNextToCheck();
+    }
+    if (event.key.toLowerCase() !== "e" || !isShortcut(event)) return;
     const turn = turnsElement.querySelector(".turn.current") ?? turnsElement.querySelector(".turn");
     if (!turn) return;
     event.preventDefault();
     page.edit(turn);
-  });
+    // Before the player, for which F8 is a key too.
+  }, { capture: true });
+  document.getElementById("edit-next").addEventListener("click", () => page.editNextToCheck());
   window.addEventListener("beforeunload", event => {
     if (page.editor?.form && page.editor.field.value !== page.editor.saved) event.preventDefault();
   });

@@ -1,5 +1,7 @@
 // Plays a moment in the list instead of following its link.
 
+import { startPlaying } from "./playing.js";
+
 let audio = null;
 let playing = null;
 
@@ -20,7 +22,7 @@ document.addEventListener("click", event => {
   audio.currentTime = Number(link.dataset.start);
   audio.onended = stop;
   audio.onerror = () => location.assign(link.href);
-  audio.play();
+  startPlaying(audio);
   link.setAttribute("aria-pressed", "true");
   playing = link;
 });

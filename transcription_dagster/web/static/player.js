@@ -1,6 +1,8 @@
 // The player of a recording: it highlights the spoken word, and seeks to where the user clicks in text or waveform.
 
 import { bindKeys } from "./keys.js";
+import { startPlaying } from "./playing.js";
+import { quotedParts, writtenQuote } from "./quoting.js";
 import { keepPlace, keepRate, lastRate, placeOf } from "./resume.js";
 import { nextToCheck } from "./to_check.js";
 import { Waveform } from "./waveform.js";
@@ -11,7 +13,8 @@ const SKIP_SECONDS = 3;
 const EARLY_SECONDS = 0.02;
 
 const media = document.getElementById("media");
-const recording = document.getElementById("recording").dataset.recording;
+const article = document.getElementById("recording");
+const recording = article.dataset.recording;
 const turnsElement = document.getElementById("turns");
 
 function seek(seconds) {
@@ -19,7 +22,7 @@ function seek(seconds) {
 }
 
 function toggle() {
-  if (media.paused) media.play();
+  if (media.paused) startPlaying(media);
   else media.pause();
 }
 
@@ -102,9 +105,10 @@ function start() {
   media.addEventListener("click", toggle);
   recoverFromExpiredLinks();
 
+  const checkButton = document.getElementById("check");
   const jumpToCheck = () => {
     const next = nextToCheck(turnsElement, media.currentTime);
-    if (!next) return announce(document.getElementById("doubtful"), "No more");
+    if (!next) return announce(checkButton, "No more");
     seek(next.seconds);
     next.element.scrollIntoView({ block: "center" });
     next.element.classList.remove("found");
@@ -117,14 +121,19 @@ function start() {
     slower: () => changeRate(-1),
     faster: () => changeRate(1),
     toStart: () => seek(0),
-    doubtful: jumpToCheck,
+    check: jumpToCheck,
+    quote: () => copyQuote(follower),
   };
   play.addEventListener("click", toggle);
   document.getElementById("back").addEventListener("click", actions.back);
   document.getElementById("forward").addEventListener("click", actions.forward);
-  document.getElementById("doubtful").addEventListener("click", jumpToCheck);
+  checkButton?.addEventListener("click", jumpToCheck);
   document.getElementById("rate").addEventListener("change", () => changeRate(0));
   document.getElementById("link").addEventListener("click", copyLink);
+  const quote = document.getElementById("quote");
+  quote?.addEventListener("click", actions.quote);
+  // The selected text stays selected.
+  quote?.addEventListener("mousedown", event => event.preventDefault());
   bindKeys(actions);
   turnsElement?.addEventListener("click", goToWord);
   turnsElement?.addEventListener("turnschanged", () => {
@@ -173,16 +182,40 @@ async function copyLink(event) {
   const button = event.currentTarget;
   const address = addressAt(media.currentTime);
   history.replaceState(null, "", address);
-  // The clipboard is only available over TLS or from localhost.
-  await navigator.clipboard?.writeText(address);
-  announce(button, navigator.clipboard ? "Copied" : "In the address bar");
+  await copy(address);
+  announce(button, "Copied");
 }
 
-// Shows a result on a button for a moment.
+async function copyQuote(follower) {
+  const parts = turnsElement ? quotedParts(turnsElement, follower.current) : [];
+  if (!parts.length) return;
+  const [title, day] = ["h1", "header time"].map(name => article.querySelector(name).textContent.trim());
+  await copy(writtenQuote(parts, `${title}, ${day}`, addressAt(parts[0].seconds)));
+  announce(document.getElementById("quote"), "Copied");
+}
+
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // The clipboard is only available over TLS or from localhost; elsewhere, only what is selected can be copied.
+  const handler = event => {
+    event.preventDefault();
+    event.clipboardData.setData("text/plain", text);
+  };
+  document.addEventListener("copy", handler, { once: true });
+  document.execCommand("copy");
+}
+
+// Shows a result on a button for a moment, and tells it to screen readers.
 function announce(button, text) {
+  if (!button) return;
   button.dataset.label ??= button.textContent;
   button.textContent = text;
-  setTimeout(() => (button.textContent = button.dataset.label), 1500);
+  const news = document.getElementById("news");
+  news.textContent = text;
+  setTimeout(() => {
+    button.textContent = button.dataset.label;
+    news.textContent = "";
+  }, 1500);
 }
 
 // Starts at the time in the address, or else where this recording was left, at the speed used last.
@@ -217,7 +250,7 @@ function recoverFromExpiredLinks() {
     media.load();
     media.currentTime = currentTime;
     media.playbackRate = playbackRate;
-    if (!paused) media.play();
+    if (!paused) startPlaying(media);
   });
 }
 

@@ -71,7 +71,9 @@ function shown(part, index, count, replacement) {
   if (index % 2) return [element("del", part), " ", element("ins", replacement)];
   const [isFirst, isLast] = [index === 0, index === count - 1];
   if (part.length <= 2 * CONTEXT) return [part];
-  const [after, before] = [isFirst ? "" : part.slice(0, CONTEXT), isLast ? "" : part.slice(-CONTEXT)];
+  // Whole words, unless one is longer than that; scripts without spaces have none.
+  const after = isFirst ? "" : part.slice(0, CONTEXT).replace(/\s\S*$/u, "");
+  const before = isLast ? "" : part.slice(-CONTEXT).replace(/^\S*\s/u, "");
   return [`${after} … ${before}`];
 }
 

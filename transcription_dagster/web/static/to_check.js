@@ -1,8 +1,9 @@
-// Places worth checking: doubtful words, edits, speech without words, removed text.
+// Places worth checking: doubtful words, speech without words, removed text; and edits, unless a person made them.
 
 import { textNodes, wordAt, wordsOf } from "./word_times.js";
 
-const PLACES = ".doubt, del, ins, .between";
+const isCorrecting = document.getElementById("recording").dataset.view === "corrected";
+const PLACES = isCorrecting ? ".doubt, .between" : ".doubt, del, ins, .between";
 
 function secondsOf(place) {
   const turn = place.closest(".turn");

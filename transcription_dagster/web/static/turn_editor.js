@@ -46,6 +46,12 @@ export class TurnEditor {
     else field.value = speaker;
   }
 
+  // Selects a piece of the text near a position.
+  select(position, text) {
+    const start = this.field?.value.indexOf(text, Math.max(0, position - text.length)) ?? -1;
+    if (start >= 0) this.field.setSelectionRange(start, start + text.length);
+  }
+
   // Saves the text and shows the turn again; returns false if that failed.
   async close() {
     if (!this.form) return true;

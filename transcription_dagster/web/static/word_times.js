@@ -67,6 +67,16 @@ export function rangeOf(turn, index) {
   return null;
 }
 
+// The position of an element's text in the text of its turn.
+export function positionOf(turn, element) {
+  let position = 0;
+  for (const node of textNodes(turn)) {
+    if (element.contains(node)) return position;
+    position += node.length;
+  }
+  return position;
+}
+
 // The index of the word at an offset in a node of a turn; null outside its words.
 export function wordAt(turn, node, offset) {
   let position = 0;

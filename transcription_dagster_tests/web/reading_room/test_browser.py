@@ -19,6 +19,7 @@ pytestmark = [needs_chromium, pytest.mark.slow]
 TALK = "00000000-0000-4000-8000-000000000011"
 HOSTILE = "00000000-0000-4000-8000-000000000012"
 LONG = "00000000-0000-4000-8000-000000000013"
+VERBOSE = "00000000-0000-4000-8000-000000000014"
 ATTACK = "<img src=x onerror=document.title='owned'>"
 #: The word that is highlighted as spoken.
 SPOKEN = "() => [...(CSS.highlights.get('spoken') ?? [])].map(String).join()"
@@ -134,6 +135,9 @@ def test_keyboard_shortcuts_control_the_player(page: playwright.Page, archive: L
     page.wait_for_function("() => !document.getElementById('media').paused")
     page.keyboard.press("Escape")
     page.wait_for_function("() => document.getElementById('media').paused")
+    # A pause before playing has begun is no error of the page.
+    page.evaluate("for (let i = 0; i < 2; i++) document.getElementById('play').click()")
+    page.wait_for_function("() => document.getElementById('media').paused")
 
 
 def test_places_to_check_are_visited_in_order(page: playwright.Page, archive: Library):
@@ -144,6 +148,79 @@ def test_places_to_check_are_visited_in_order(page: playwright.Page, archive: Li
         stops.append(round(page.evaluate(TIME), 1))
     # The edit, the doubtful word, the speech without words, the removed text.
     assert stops == [0.5, 4.0, 6.0, 7.6]
+
+
+def test_a_question_mark_shows_the_shortcuts_and_single_letters_can_be_switched_off(
+    page: playwright.Page, archive: Library
+):
+    show(page, archive)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    playwright.expect(dialog).to_be_visible()
+    dialog.get_by_label("Single letters and ? are shortcuts").uncheck()
+    page.keyboard.press("Escape")
+    playwright.expect(dialog).to_be_hidden()
+    for key in ("?", "n"):
+        page.keyboard.press(key)
+    playwright.expect(dialog).to_be_hidden()
+    assert page.evaluate(TIME) == 0
+    page.keyboard.press("F8")
+    assert page.evaluate(TIME) == pytest.approx(0.5, abs=0.05)
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    dialog.get_by_label("Single letters and ? are shortcuts").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    assert page.evaluate(TIME) == pytest.approx(4.0, abs=0.05)
+
+
+#: Selects from "repair" in the first turn to "When," in the second.
+SELECTION = """() => {
+    const [first, second] = [...document.querySelectorAll(".turn .text")].map(text => text.lastChild);
+    const before = document.querySelector("#turn-0 ins").nextSibling;
+    getSelection().setBaseAndExtent(before, before.data.indexOf("repair"), second, "When,".length);
+}"""
+#: What was copied, with and without the browser's clipboard.
+COPIED = "() => window.copied"
+REMEMBER = {
+    # about:blank, which every page opens first, has no clipboard.
+    "the clipboard": "if (navigator.clipboard) navigator.clipboard.writeText = async text => (window.copied = text);",
+    "no clipboard": """Object.defineProperty(navigator, "clipboard", { value: undefined });
+        addEventListener("copy", event => { window.copied = event.clipboardData.getData("text/plain"); });""",
+}
+
+
+@pytest.mark.parametrize("means", REMEMBER)
+def test_a_quote_is_copied_with_its_speakers_time_and_link(page: playwright.Page, archive: Library, means: str):
+    page.add_init_script(REMEMBER[means])
+    show(page, archive, query="?t=9.6")
+    page.keyboard.press("c")
+    address = f"{archive.site.url}/recordings/{TALK}?t="
+    page.wait_for_function(COPIED)
+    assert page.evaluate(COPIED) == f"Tomasz: “When, Ines?”\nRepairs, 4 May 2026, 0:09\n{address}9.0"
+    page.evaluate(SELECTION)
+    page.get_by_role("button", name="Copy quote").click()
+    page.wait_for_function("() => window.copied.startsWith('Ines')")
+    assert page.evaluate(COPIED).splitlines() == [
+        "Ines: “repair the bridge in spring.”",
+        "Tomasz: “When,”",
+        "Repairs, 4 May 2026, 0:03",
+        f"{address}3.0",
+    ]
+
+
+def test_a_printed_transcript_is_black_on_white_and_holds_nothing_but_the_text(
+    browser: playwright.Browser, archive: Library
+):
+    with browser.new_context(color_scheme="dark") as context:
+        page = context.new_page()
+        show(page, archive, query="?view=raw")
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        for hidden in (".player", "aside", "nav", ".between.removed"):
+            playwright.expect(page.locator(hidden).first).to_be_hidden()
+        playwright.expect(page.get_by_role("heading", level=1)).to_be_visible()
+        width = "element => element.getBoundingClientRect().width"
+        assert page.locator("#turn-0").evaluate(width) == page.locator("main").evaluate(width)
 
 
 def test_a_link_leads_to_its_moment(page: playwright.Page, archive: Library):
@@ -224,6 +301,22 @@ def test_axe_finds_nothing_serious(page: playwright.Page, archive: Library, path
     for folded in page.locator("details > summary").all():
         folded.click()
     assert serious_violations(page) == []
+
+
+@pytest.mark.parametrize("path", ["", "?q=budget", f"/{VERBOSE}", f"/{VERBOSE}?view=corrected"])
+def test_long_titles_and_names_fit_on_a_phone(browser: playwright.Browser, archive: Library, path: str):
+    speaker = "The deputy chair of the committee on works and bridges " * 3
+    words = [Word(text, n / 2, n / 2 + 0.4, speaker=speaker) for n, text in enumerate(["a", "budget"])]
+    archive.add(VERBOSE, f"{'Minutes of the council ' * 30}{'longword' * 60}", words)
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        page.goto(f"{archive.site.url}/recordings{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        heading = page.get_by_role("link" if path in ("", "?q=budget") else "heading", name="Minutes of").first
+        box = heading.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 390
+        assert box["height"] < 100
 
 
 def test_a_page_grows_with_its_turns_and_not_with_its_words(page: playwright.Page, archive: Library):

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from playwright import sync_api as playwright
 
+from transcription_dagster.model import Gap
 from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.chromium import needs_chromium, new_page, serious_violations
 from transcription_dagster_tests.web.reading_room.conftest import Library
@@ -134,6 +135,36 @@ def test_a_second_person_sees_both_texts_and_decides(desk: playwright.Page, libr
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found Quillonite here")
 
 
+#: Whether a word is selected in the field that has the focus.
+SELECTED = """word => {
+    const { value, selectionStart, selectionEnd } = document.activeElement;
+    return value?.slice(selectionStart, selectionEnd) === word;
+}"""
+
+
+def test_doubtful_words_are_corrected_one_after_the_other_by_keyboard_alone(
+    page: playwright.Page, library: Library
+) -> None:
+    name = str(uuid.uuid4())
+    said = [replace(word, speaker="Ada") for word in spoken("we found quill in the basin it was raw")]
+    said[2], said[5] = replace(said[2], confidence=0.2), replace(said[5], confidence=0.1)
+    said[8] = replace(said[8], confidence=0.3, speaker="Bob")
+    library.add(name, "The basin", said, gaps=(Gap(4.5, 5.5),))
+    show(page, library, name, "?view=corrected")
+    field = page.get_by_label("Text of this turn")
+    for word, correction in (("quill", "quartz"), ("basin", "valley"), ("raw", "rare")):
+        page.keyboard.press("F8")
+        page.wait_for_function(SELECTED, arg=word)
+        playwright.expect(field).to_be_focused()
+        page.keyboard.type(correction)
+    page.keyboard.press("F8")
+    playwright.expect(page.locator("#saved-state")).to_have_text("0:04 Speech without recognised words, 1.0 s")
+    playwright.expect(field).to_have_count(0)
+    page.keyboard.press("F8")
+    playwright.expect(page.locator("#saved-state")).to_have_text("There are no more places to check")
+    assert texts(page) == ["we found quartz in the valley it was", "rare"]
+
+
 def test_a_change_is_undone_from_the_history(desk: playwright.Page) -> None:
     edit(desk).fill("we found gold here and quill on ite there")
     saved(desk)
@@ -194,7 +225,7 @@ def test_a_replacement_is_previewed_before_it_is_applied(desk: playwright.Page) 
     playwright.expect(desk.locator(".turn").first).to_contain_text("we found Quillonite here and Quillonite there")
 
 
-@pytest.mark.parametrize("opened", ["page", "editor", "History", "Find and replace"])
+@pytest.mark.parametrize("opened", ["page", "editor", "History", "Find and replace", "Keyboard shortcuts"])
 def test_axe_finds_nothing_serious_while_correcting(
     page: playwright.Page, library: Library, recording: str, opened: str
 ) -> None:

@@ -210,7 +210,7 @@ def test_the_list_is_paged_and_filtered(visitor: httpx.Client, library: Library)
         address = f"/recordings{unescape(following[1])}" if following else ""
     assert len(seen) == len(set(seen)) == 60
     assert seen == sorted(seen, reverse=True)
-    assert "There are no recordings yet" in visitor.get("/recordings?until=1999-12-31&status=published").text
+    assert "No recordings match the filters." in visitor.get("/recordings?until=1999-12-31&status=published").text
 
 
 def test_filters_of_speaker_and_warnings_reach_list_and_search(visitor: httpx.Client, library: Library):
