@@ -120,9 +120,10 @@ class Recording:
 
 
 def register(engine: Engine, recordings: Iterable[Recording]) -> None:
-    """Register recordings in a transaction of their own, as `register_in` does."""
-    with transaction(engine) as connection:
-        register_in(connection, recordings)
+    """Do `register_in` in a transaction of its own. Without recordings, the database is not used."""
+    if listed := list(recordings):
+        with transaction(engine) as connection:
+            register_in(connection, listed)
 
 
 def register_in(connection: Connection, recordings: Iterable[Recording]) -> None:
@@ -139,8 +140,6 @@ def register_in(connection: Connection, recordings: Iterable[Recording]) -> None
         recording_id(recording.uuid): {**asdict(recording), "source": shown_url(recording.source)}
         for recording in recordings
     }
-    if not described:
-        return
     # A fixed order prevents deadlocks between processes that register the same recordings.
     rows = [described[key] for key in sorted(described)]
     connection.execute(_UPSERT, rows)
