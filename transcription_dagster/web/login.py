@@ -53,15 +53,20 @@ class Password:
     clock: Callable[[], float] = time.monotonic
     #: Time and address of each wrong attempt, oldest first.
     _wrong: deque[tuple[float, str]] = field(default_factory=deque)
+    #: Networks that have sent the right password, among them this machine's: wrong attempts from many others must not
+    #: lock them out.
+    _known: set[str] = field(default_factory=set[str])
 
     def check(self, attempt: str, address: str) -> Verdict:
         """Check a password sent from `address`, in constant time, unless there were too many wrong ones."""
         network, now = _network(address), self.clock()
         while self._wrong and self._wrong[0][0] <= now - WINDOW_SECONDS:
             self._wrong.popleft()
-        if len(self._wrong) >= TRIES or sum(network == other for _, other in self._wrong) >= TRIES_PER_ADDRESS:
+        own = sum(network == other for _, other in self._wrong)
+        if own >= TRIES_PER_ADDRESS or (len(self._wrong) >= TRIES and network not in self._known):
             return Verdict.TOO_MANY
         if hmac.compare_digest(attempt.encode(errors="replace"), self.value.encode()):
+            self._known.add(network)
             return Verdict.RIGHT
         self._wrong.append((now, network))
         return Verdict.WRONG

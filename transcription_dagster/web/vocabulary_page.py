@@ -47,8 +47,8 @@ class VocabularyPage:
         rest = Route(f"{PAGE}/{{rest:path}}", lambda request: self.pages.not_found(request), methods=["GET"])
         return [Route(PAGE, self.show, methods=["GET"]), *forms, rest]
 
-    def show(self, request: Request, complaint: str = "", status: int = 422) -> Response:
-        """Show all terms, and the terms that corrections suggest."""
+    def show(self, request: Request, complaint: str = "", status: int = 422, refused: _Form | None = None) -> Response:
+        """Show all terms, and the terms that corrections suggest; a refused form keeps what was typed."""
         terms = vocabulary.terms(self.engine)
         suggested = suggestions(self.engine)
         linked = {place.recording for suggestion in suggested for place in suggestion.places[:3]}
@@ -58,6 +58,7 @@ class VocabularyPage:
             "suggestions": suggested,
             "titles": titles(self.engine, linked),
             "complaint": complaint,
+            "refused": refused or {},
         }
         return self.pages.render(request, "vocabulary.html", values, status=status if complaint else 200)
 
@@ -76,21 +77,21 @@ class VocabularyPage:
 
     def _apply(self, request: Request, form: _Form, change: Callable[[_Form], None]) -> Response:
         if not self.pages.csrf.is_valid(request, form.get(CSRF_FIELD, "")):
-            return self.show(request, "This page was outdated and has been reloaded. Try again.")
+            return self.show(request, "This page was outdated and has been reloaded. Try again.", refused=form)
         try:
             change(form)
         except InvalidVocabulary as error:
-            return self.show(request, str(error))
+            return self.show(request, str(error), refused=form)
         return RedirectResponse(PAGE, 303)
 
     def _put(self, form: _Form) -> None:
         variants = [line.strip() for line in form.get("variants", "").splitlines() if line.strip()]
         entry = {"term": form.get("term", ""), "variants": variants, "category": form.get("category", "").strip()}
         [term] = parse_terms([{**entry, "weight": form.get("weight", "")}], "the form")
+        vocabulary.put(self.engine, [term])
         old_text = form.get("old_text", "")
         if old_text and old_text != term.text:
             vocabulary.remove(self.engine, old_text)
-        vocabulary.put(self.engine, [term])
 
     def _remove(self, form: _Form) -> None:
         vocabulary.remove(self.engine, form.get("term", ""))

@@ -62,6 +62,17 @@ def test_too_many_wrong_passwords_in_total_are_blocked_too(password: Password):
     assert password.check("grün-42", "10.9.9.9") is Verdict.TOO_MANY
 
 
+def test_wrong_passwords_from_many_addresses_do_not_lock_out_one_that_knew_it(password: Password):
+    assert password.check("grün-42", "127.0.0.1") is Verdict.RIGHT
+    for number in range(TRIES):
+        password.check("guess", f"192.0.2.{number}")
+    assert password.check("grün-42", "198.51.100.1") is Verdict.TOO_MANY
+    assert password.check("grün-42", "127.0.0.1") is Verdict.RIGHT
+    for _ in range(TRIES_PER_ADDRESS):
+        password.check("guess", "127.0.0.1")
+    assert password.check("grün-42", "127.0.0.1") is Verdict.TOO_MANY
+
+
 def test_a_session_is_valid_until_it_ends():
     sessions = Sessions()
     first, second = sessions.begin(), sessions.begin()

@@ -54,6 +54,18 @@ def test_a_form_without_the_pages_token_changes_nothing(visitor: httpx.Client, e
     assert vocabulary.terms(engine) == ()
 
 
+def test_a_refused_form_keeps_what_was_typed(visitor: httpx.Client, engine: Engine) -> None:
+    vocabulary.put(engine, [Term("Quillonite")])
+    new = send(visitor, "terms", term="Grafana", variants="grifana", category="tool", weight="heavy").text
+    assert [text in new for text in ('value="Grafana"', ">grifana<", 'value="tool"', 'value="heavy"')] == [True] * 4
+    assert "<details open>" not in new
+    edited = send(visitor, "terms", old_text="Quillonite", term="Quillonyte", variants="", weight="0").text
+    assert "<details open><summary>Edit</summary>" in edited
+    assert 'value="Quillonyte"' in edited
+    assert "weight: heavy" in send(visitor, "import", document="- weight: heavy").text
+    assert vocabulary.terms(engine) == (Term("Quillonite"),)
+
+
 def test_errors_are_shown_on_the_page_and_hostile_terms_are_text(visitor: httpx.Client, engine: Engine) -> None:
     answer = send(visitor, "terms", term="Grafana", weight="-1")
     assert answer.status_code == 422
