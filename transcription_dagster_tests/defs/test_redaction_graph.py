@@ -108,7 +108,7 @@ def test_data_in_speech_that_was_left_out_is_silenced(
     store = stored(tmp_path, said="Hello and goodbye to all of you.")
     form = STORED_FORMS["conversation"]
     key = f"{RECORDING}/{form.file}"
-    left_out = RemovedSpeech(1.0, 2.0, "4111 1111 1111 1111", "nobody speaks")
+    left_out = RemovedSpeech(1.0, 2.0, "4111 1111 1111 1111", "no speech")
     store.put_bytes(key, form.encode(replace(form.decode(store.get_bytes(key)), removed=(left_out,))))
     assert all(each.passed for each in made(instance).get_asset_check_evaluations())
     assert "1111" not in (at_home / RECORDING / "redacted.json").read_text()

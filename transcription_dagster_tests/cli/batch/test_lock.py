@@ -58,7 +58,7 @@ def test_a_killed_process_releases_its_lock(path: Path) -> None:
     process.kill()
     process.communicate()
     with worklist_lock(path):
-        pass
+        assert json.loads((path.parent / ".worklist.json.lock").read_text())["pid"] == os.getpid()
 
 
 def test_the_lock_file_is_removed_after_use(path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_lock_file_is_removed_after_use(path: Path) -> None:
 
 def test_a_lock_does_not_affect_other_worklists(path: Path) -> None:
     with worklist_lock(path), worklist_lock(path.with_name("other.json")):
-        pass
+        assert sorted(os.listdir(path.parent)) == [".other.json.lock", ".worklist.json.lock"]
 
 
 def elsewhere(lock: Path, beat: int) -> None:
