@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, LiteralString
+from functools import wraps
+from typing import Any, Final, LiteralString, ParamSpec, TypeVar
 
 import procrastinate
 import psycopg
@@ -24,6 +25,9 @@ from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay
 from transcription_dagster.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 #: A restart or fail-over of Postgres takes seconds to minutes; work in progress is worth waiting for.
 PATIENCE_SECONDS: Final = 1800
@@ -101,6 +105,29 @@ _POOL_SECONDS = 2
 job_app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
 
 
+def _uninterrupted(
+    statement: Callable[Arguments, Coroutine[Any, Any, Result]],
+) -> Callable[Arguments, Awaitable[Result]]:
+    """Return `statement` so that canceling its caller never interrupts it: it first ends, or is given up after a while.
+
+    An interrupted statement could lose the cancellation, and a worker that was asked to stop would continue: the
+    connection pool waits in `asyncio.wait_for`, which before Python 3.12 returns its result in spite of a cancellation
+    that arrives at the same moment (https://github.com/python/cpython/issues/86296).
+    """
+
+    @wraps(statement)
+    async def run(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        task = asyncio.create_task(statement(*arguments, **named))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task], timeout=CONNECT_SECONDS)
+            task.cancel()
+            raise
+
+    return run
+
+
 class PatientConnector(procrastinate.PsycopgConnector):
     """A connector that waits while the database is unavailable.
 
@@ -108,13 +135,13 @@ class PatientConnector(procrastinate.PsycopgConnector):
     """
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        await patiently(super().execute_query_async)(query, **arguments)
+        await patiently(_uninterrupted(super().execute_query_async))(query, **arguments)
 
     async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
-        return await patiently(super().execute_query_one_async)(query, **arguments)
+        return await patiently(_uninterrupted(super().execute_query_one_async))(query, **arguments)
 
     async def execute_query_all_async(self, query: LiteralString, **arguments: Any) -> list[dict[str, Any]]:
-        return await patiently(super().execute_query_all_async)(query, **arguments)
+        return await patiently(_uninterrupted(super().execute_query_all_async))(query, **arguments)
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
         """Listen for as long as the worker lives: its heartbeats decide when an outage has lasted too long."""

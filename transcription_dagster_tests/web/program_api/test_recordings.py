@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator
@@ -129,7 +130,9 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_is_no_error_of_the_program
 
 
 def _unfinished(counter: Counter) -> list[Path]:
-    return [path for path in (counter.store.parent / "scratch").rglob("*") if path.is_file()]
+    # Unlike `rglob`, this allows folders to vanish meanwhile.
+    folders = os.walk(counter.store.parent / "scratch")
+    return [Path(folder, name) for folder, _folders, files in folders for name in files]
 
 
 def test_a_submit_token_cannot_read(counter: Counter) -> None:
