@@ -22,7 +22,7 @@ from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.scratch import try_out
 from transcription_dagster.workers.main_thread import MainThread, watch_stop_signals
-from transcription_dagster.workers.work_loop import WorkInterrupted, WorkLoop
+from transcription_dagster.workers.work_loop import WorkInterrupted, WorkLoop, end
 
 logger = logging.getLogger(__name__)
 
@@ -172,14 +172,12 @@ class PoolWorker(Generic[ClaimT]):
                 self.show("idle")
                 await self.work.run()
             except Exception as error:
-                publisher.cancel()
-                await asyncio.wait([publisher])
+                await end(publisher)
                 await self._record_error(error)
                 raise
             else:
-                publisher.cancel()
                 # A late heartbeat must not recreate the row.
-                await asyncio.wait([publisher])
+                await end(publisher)
                 await worker_registry.free_slot(self._connector, self.record)
         finally:
             await self.queue.connector.close_async()

@@ -19,12 +19,22 @@ logger = logging.getLogger(__name__)
 #: Seconds between checks while the worker may take no work.
 _GATE_SECONDS = 0.1
 
+#: Seconds after which a task that has not ended is canceled again.
+_CANCEL_SECONDS = 1.0
+
 
 class WorkInterrupted(Exception):
     """The worker stopped before the work was done. The work returns to its queue with this reason."""
 
     def __init__(self, reason: str = "the executor was stopped") -> None:
         super().__init__(reason)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel `task` until it has ended: before Python 3.12 `asyncio.wait_for`, which libraries use, may lose one."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_SECONDS)
 
 
 class WorkLoop(Generic[ClaimT]):
@@ -80,7 +90,7 @@ class WorkLoop(Generic[ClaimT]):
                 if not self._draining.is_set() and not await self._take_one():
                     await self._woken(None)
         finally:
-            watcher.cancel()
+            await end(watcher)
         await self._finish_all()
 
     async def _woken(self, seconds: float | None) -> None:

@@ -16,9 +16,10 @@ from transcription_dagster.pool.devices import GPU_QUEUE
 from transcription_dagster.pool.inference_client import InferenceClient, cancel_requests_of_run
 from transcription_dagster.pool.inference_requests import InferenceRequest
 from transcription_dagster.pool.request_queue import RequestClaim, RequestQueue
-from transcription_dagster.pool.work_queue import HeldWork
+from transcription_dagster.pool.work_queue import HeldWork, WorkId
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
+from transcription_dagster.workers import work_loop
 from transcription_dagster.workers.pool_worker import PoolWorker
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.system import wait_until
@@ -142,6 +143,24 @@ def test_work_that_exceeds_the_shutdown_time_is_requeued(url: str) -> None:
     with at_work(executor.pool):
         until(lambda: executor.under_way)
     assert rows(url) == {"a": ("queued", ["the executor was stopped"])}
+
+
+def test_a_worker_stops_although_a_library_loses_cancellations(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = Executor(url)
+    lost: list[asyncio.CancelledError] = []
+
+    async def watch(_on_change: Callable[[WorkId], None]) -> None:
+        while len(lost) < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as cancellation:
+                lost.append(cancellation)
+
+    monkeypatch.setattr(executor.queue, "watch", watch)
+    monkeypatch.setattr(work_loop, "_CANCEL_SECONDS", 0.01)
+    with at_work(executor.pool):
+        until(lambda: executor.pool.record.state == "idle")
+    assert len(lost) == 3
 
 
 def test_work_of_an_unknown_task_fails_with_advice(url: str) -> None:
