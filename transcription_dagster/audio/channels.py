@@ -99,8 +99,8 @@ class ChannelMeter:
         if whole:
             self._measure(self._held[:, :whole])
             self._held = self._held[:, whole:]
-        none = np.zeros((0, self._channels))
-        return ChannelLevels(np.concatenate([none, *self._levels]), np.concatenate([none.astype(bool), *self._own]))
+        empty = np.zeros((0, self._channels))
+        return ChannelLevels(np.concatenate([empty, *self._levels]), np.concatenate([empty.astype(bool), *self._own]))
 
     def _measure(self, samples: np.ndarray) -> None:
         windows = samples.reshape(self._channels, -1, _WINDOW).astype(np.float32) / 32768.0

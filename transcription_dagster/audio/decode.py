@@ -25,7 +25,7 @@ from transcription_dagster.audio.container import (
     open_source,
     track_choices,
 )
-from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter, in_blocks, read_blocks
+from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter, in_blocks, read_blocks, read_channels
 from transcription_dagster.audio.formats import Opening, missing_bytes, openings
 from transcription_dagster.audio.mixing import SAMPLE_RATE
 from transcription_dagster.errors import UnusableAudio
@@ -171,17 +171,18 @@ def _decode_opening(
         choices = track_choices(container, language)
     damaged: TrackChoice | None = None
     codecs: set[str] = set()
+    passed_over: list[str] = []
     for choice in choices:
-        decoded = _decode_choice(reader, opening, choice, targets, max_seconds, notes)
+        decoded = _decode_choice(reader, opening, choice, targets, max_seconds, (*notes, *passed_over))
         if decoded.meter.samples and not decoded.mostly_damaged:
             return decoded
         if decoded.meter.samples:
             damaged = damaged or choice
         codecs |= {track.codec for track in decoded.tracks}
-        notes = (*notes, f"passed over, because most of it cannot be decoded: {choice.note}")
+        passed_over.append(f"passed over, because most of it cannot be decoded: {choice.note}")
     if damaged is None:
         raise UnusableAudio(f"no audio could be decoded from the source's {' and '.join(sorted(codecs))} stream")
-    return _decode_choice(reader, opening, damaged, targets, max_seconds, notes[: -len(choices)])
+    return _decode_choice(reader, opening, damaged, targets, max_seconds, notes)
 
 
 def _decode_choice(
@@ -240,14 +241,9 @@ def _choice(decoded: _Decoded, mode: ChannelMode, separate: Path, detect_voice: 
 
 def _write_channels(source: Path, kept: Sequence[int], target: Path) -> None:
     """Write selected channels of the FLAC that contains all of them."""
-    with (
-        open_source(source) as reader,
-        open_container(reader, Opening()) as container,
-        FlacWriter(target, len(kept)) as flac,
-    ):
-        rows = [1 + channel for channel in kept]
-        for block in in_blocks(AudioTrack(container, 0, keep_channels=True).samples(), SAMPLE_RATE):
-            flac.write(block[rows])
+    with FlacWriter(target, len(kept)) as flac:
+        for block in read_channels(source, 1.0):
+            flac.write(block[list(kept)])
 
 
 def _mixed(tracks: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,6 +57,14 @@ class FlacWriter:
             self._container.close()
 
 
+@contextmanager
+def _open_track(path: Path, *, keep_channels: bool = False) -> Iterator[AudioTrack]:
+    """Open the best audio track of a recording. Raises `SourceNotFound` or `UnusableAudio`."""
+    with open_source(path) as reader, open_container(reader, Opening()) as container:
+        choice = track_choices(container, None)[0]
+        yield AudioTrack(container, choice.indexes[0], keep_channels=keep_channels)
+
+
 def read_blocks(path: Path, block_seconds: float, channel: int | None = None) -> Iterator[np.ndarray]:
     """Yield a recording in any format as float32 arrays of shape (samples,) in [-1, 1], 16 kHz mono.
 
@@ -63,33 +72,33 @@ def read_blocks(path: Path, block_seconds: float, channel: int | None = None) ->
     all channels. Raises `SourceNotFound` or `UnusableAudio`.
     """
     size = max(1, round(block_seconds * SAMPLE_RATE))
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        choice = track_choices(container, None)[0]
-        track = AudioTrack(container, choice.indexes[0], keep_channels=channel is not None)
+    with _open_track(path, keep_channels=channel is not None) as track:
         row = 0 if channel is None or track.channels == 1 else 1 + channel
         for block in in_blocks(track.samples(), size):
             yield block[row].astype(np.float32) / 32768.0
 
 
 def read_channels(path: Path, block_seconds: float) -> Iterator[np.ndarray]:
-    """Yield a FLAC that `normalise` wrote as int16 arrays of shape (channels, samples), `block_seconds` each."""
+    """Yield a FLAC as int16 arrays of shape (channels, samples), each of `block_seconds`, the last one perhaps less.
+
+    Raises `SourceNotFound` or `UnusableAudio`.
+    """
     size = max(1, round(block_seconds * SAMPLE_RATE))
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        track = AudioTrack(container, 0, keep_channels=True)
+    with _open_track(path, keep_channels=True) as track:
         for block in in_blocks(track.samples(), size):
             yield block[-track.channels :]
 
 
 def channels_of(path: Path) -> int:
     """Return the number of channels of a recording written by `normalise`."""
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        return AudioTrack(container, track_choices(container, None)[0].indexes[0]).channels
+    with _open_track(path) as track:
+        return track.channels
 
 
 def claimed_seconds(path: Path) -> float | None:
     """Return a recording's length by its header, without decoding; exact for files written by `normalise`."""
-    with open_source(path) as reader, open_container(reader, Opening()) as container:
-        return AudioTrack(container, track_choices(container, None)[0].indexes[0]).claimed_seconds
+    with _open_track(path) as track:
+        return track.claimed_seconds
 
 
 def in_blocks(parts: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -171,7 +171,7 @@ def _stream_at(data: bytes, offset: int) -> str | None:
 
 
 def _mpeg_frame_bytes(header: bytes) -> int | None:
-    """Return the length of the MPEG audio frame with this header; None if it is not one."""
+    """Return the length of the MPEG audio frame with this header (ISO/IEC 11172-3, 2.4.2.3); None if it is not one."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -187,7 +187,7 @@ def _mpeg_frame_bytes(header: bytes) -> int | None:
 
 
 def _adts_frame_bytes(header: bytes) -> int | None:
-    """Return the length of the ADTS frame with this header; None if it is not one."""
+    """Return the length of the ADTS frame with this header (ISO/IEC 13818-7, 6.2); None if it is not one."""
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 15 > 12:
         return None
     size = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
@@ -210,7 +210,7 @@ def has_audio_beyond_header(file: BinaryIO, size: int) -> bool:
     """Return whether a WAV file of `size` bytes holds sound beyond what its header says.
 
     Such files come from recorders that crashed, and from sound of more than 4 GiB, whose size the header cannot hold.
-    What follows the sound of a sound file are other chunks, or padding.
+    In an intact file, only other chunks or padding follow the sound.
     """
     file.seek(0)
     head = file.read(12)
