@@ -45,7 +45,7 @@ SEARCHED_BYTES = 1 << 20
 #: Demuxers whose length FFmpeg derives from the time stamps, so that it cannot confirm them.
 STAMPED_LENGTHS = frozenset({"mpegts", "mpeg", "flv", "live_flv", "kux"})
 
-_MOST_BEGINNINGS = 6
+_MAX_BEGINNINGS = 6
 
 #: The first byte of each format's beginning, and what follows it; of `mov`, of its first box's type, which follows the
 #: box's size. `sync` is a frame of MPEG audio.
@@ -144,7 +144,7 @@ def _beginnings(data: bytes) -> Iterator[tuple[int, str]]:
     """Yield the offsets in `data` at which a recording may begin, with its format."""
     count = 0
     position = 1
-    while count < _MOST_BEGINNINGS and (match := _ANY_SIGNATURE.search(data, position)):
+    while count < _MAX_BEGINNINGS and (match := _ANY_SIGNATURE.search(data, position)):
         kind, offset = match.lastgroup, match.start()
         position = offset + 1
         if kind == "sync":

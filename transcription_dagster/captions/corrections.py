@@ -16,7 +16,7 @@ from transcription_dagster.model import Cue, Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words
 
 #: Minimum share of common letters for a text to count as a correction of the captions.
-_LEAST_RELATED = 0.3
+_MIN_RELATED = 0.3
 
 
 def correct_words(words: Sequence[Word], edits: Sequence[Edit]) -> list[Word]:
@@ -151,7 +151,7 @@ def places_of(old: Sequence[str], new: Sequence[str]) -> list[int]:
         return []
     blocks = align(old, new)
     share = related_share(old, new, blocks)
-    if share < _LEAST_RELATED:
+    if share < _MIN_RELATED:
         raise UnrelatedText(
             f"the corrected text shares only {share:.0%} of its letters with the captions: "
             f"it seems to belong to a different recording"

@@ -53,7 +53,7 @@ _SEVEN_BITS = re.compile(rb"\x1b\$[@B]")
 #: Full-width kana, which are rare in any wrong decoding.
 _KANA = re.compile("[\u3041-\u30ff]")
 #: Minimum share of non-ASCII words that a language must know, and its minimum lead over other decodings.
-_LEAST_KNOWN, _LEAST_LEAD = 0.5, 0.25
+_MIN_KNOWN, _MIN_LEAD = 0.5, 0.25
 #: Minimum share for an encoding of `_RARE`.
 _RARE_KNOWN = 0.75
 #: Minimum Zipf frequency of a known word, and of a common character.
@@ -121,10 +121,10 @@ def _guess(data: bytes) -> str:
     known = {encoding: _known_share(text, encoding) for encoding, text in readings.items()}
     rare_readings = _readings(data, _RARE)
     rare = {encoding: _known_share(text, encoding) for encoding, text in rare_readings.items()}
-    least_rare = max(_RARE_KNOWN, max(known.values(), default=0.0) + _LEAST_LEAD)
+    least_rare = max(_RARE_KNOWN, max(known.values(), default=0.0) + _MIN_LEAD)
     if encoding := _clear_winner(rare_readings, rare, least_rare):
         return encoding
-    if encoding := _clear_winner(readings, known, _LEAST_KNOWN):
+    if encoding := _clear_winner(readings, known, _MIN_KNOWN):
         return encoding
     likely = ", ".join(sorted(known, key=lambda encoding: -known[encoding])[:3]) or _WESTERN
     raise InvalidCaptions(
@@ -145,12 +145,12 @@ def _readings(data: bytes, encodings: Iterable[str]) -> dict[str, str]:
 
 
 def _clear_winner(readings: Mapping[str, str], known: Mapping[str, float], least: float) -> str | None:
-    """Return the encoding with the largest share of known words, if it reaches `least` and leads by `_LEAST_LEAD`."""
+    """Return the encoding with the largest share of known words, if it reaches `least` and leads by `_MIN_LEAD`."""
     best = max(known, key=known.__getitem__, default=None)
     if best is None or known[best] < least:
         return None
     others = [known[encoding] for encoding in known if readings[encoding] != readings[best]]
-    return best if known[best] - max(others, default=0.0) >= _LEAST_LEAD else None
+    return best if known[best] - max(others, default=0.0) >= _MIN_LEAD else None
 
 
 def _distinctive_words(text: str, encoding: str) -> list[str]:

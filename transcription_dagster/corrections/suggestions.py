@@ -19,9 +19,9 @@ from transcription_dagster.vocabulary.variants import phrase_of, risk
 #: How often a correction must occur in the archive to be suggested.
 OFTEN = 3
 #: Longer corrections are rewordings, not terms.
-_MOST_WORDS = 4
+_MAX_WORDS = 4
 #: Number of corrections examined, newest first.
-_MOST_CORRECTIONS = 50_000
+_MAX_CORRECTIONS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def suggestions(engine: Engine) -> list[Suggestion]:
     Declined suggestions are left out (`vocabulary.decline`).
     """
     with transaction(engine) as connection:
-        rows = connection.execute(_EFFECTIVE_CORRECTIONS, {"limit": _MOST_CORRECTIONS}).all()
+        rows = connection.execute(_EFFECTIVE_CORRECTIONS, {"limit": _MAX_CORRECTIONS}).all()
     places: defaultdict[tuple[str, str], list[CorrectionPlace]] = defaultdict(list)
     for heard, new, recording, start in rows:
         if pair := _term_and_variant(heard, new):
@@ -68,7 +68,7 @@ def _term_and_variant(heard: str, new: str) -> tuple[str, str] | None:
     term = " ".join(_without_punctuation(new))
     variant = " ".join(tokens(heard))
     term_tokens, heard_tokens = tokens(term), tokens(heard)
-    if not term_tokens or not variant or max(len(term_tokens), len(heard_tokens)) > _MOST_WORDS:
+    if not term_tokens or not variant or max(len(term_tokens), len(heard_tokens)) > _MAX_WORDS:
         return None
     # A change of case or punctuation is no mishearing, and an ordinary word is no term.
     if term_tokens == heard_tokens or all(is_common((token,)) for token in term_tokens):

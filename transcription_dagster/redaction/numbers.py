@@ -94,7 +94,7 @@ _WRITTEN = re.compile(r"\+?[\dA-Za-z]*\d[\dA-Za-z]*|[A-Za-z]{1,2}|[A-Z]{3,4}", r
 _SEPARATORS = re.compile(r"[-–/.,()\s·]+")
 _EDGES = "\"'“”‘’«»([{.,;:!?…)]}"
 #: Fewer numbers in a row are not counting; numbers below ten are only if they count from or to 0 or 1.
-_FEWEST_COUNTED = 3
+_MIN_COUNTED = 3
 _COUNTED = 10
 #: Long numbers are written in groups of this many digits; a group of fewer next to a year is a count.
 _GROUP = 3
@@ -272,7 +272,7 @@ def _is_amount(run: Sequence[Sign], words: Sequence[Word]) -> bool:
 def _is_counting(run: Sequence[Sign]) -> bool:
     """Return whether numbers follow each other at the same distance and count from or to 0 or 1, or beyond ten."""
     terms = _terms(_numbers(run))
-    if len(terms) < _FEWEST_COUNTED or any(not term.isdigit() or len(term) > _GROUP for term in terms):
+    if len(terms) < _MIN_COUNTED or any(not term.isdigit() or len(term) > _GROUP for term in terms):
         return False
     numbers = [int(term) for term in terms]
     steps = {after - before for before, after in pairwise(numbers)}

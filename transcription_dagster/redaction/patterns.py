@@ -46,8 +46,8 @@ _CARD_LENGTHS = range(19, 12, -1)
 _CARD_STARTS = "23456"
 #: Fewer are never dialled from outside. E.164 allows 15 digits, but a number that the other speaker reads back makes
 #: one longer row.
-_FEWEST_DIALLED = 7
-_FEWEST_DIGITS = 4
+_MIN_DIALLED = 7
+_MIN_DIGITS = 4
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+")
 #: US Social Security numbers: no area 000, 666 or from 900 on, no group 00, no serial 0000.
 _SSN = re.compile(r"(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}", re.ASCII)
@@ -177,11 +177,11 @@ def _is_card_at(run: Sequence[Sign], first: int, stop: int, end: int) -> bool:
 
 
 def _phones(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
-    yield from ((first, stop, "phone") for first, stop in _digit_rows_of(run) if stop - first >= _FEWEST_DIALLED)
+    yield from ((first, stop, "phone") for first, stop in _digit_rows_of(run) if stop - first >= _MIN_DIALLED)
 
 
 def _digit_rows(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
-    yield from ((first, stop, "digits") for first, stop in _digit_rows_of(run) if stop - first >= _FEWEST_DIGITS)
+    yield from ((first, stop, "digits") for first, stop in _digit_rows_of(run) if stop - first >= _MIN_DIGITS)
 
 
 def _digit_rows_of(run: Sequence[Sign]) -> Iterator[tuple[int, int]]:

@@ -60,9 +60,9 @@ _AT_A_PLACE = word_set(
     "available online start started live lives company team",
 )
 #: Most words between a lead and the part of an address that is recognised without it.
-_MOST_WORDS = 2
+_MAX_WORDS = 2
 #: Most letters of a domain that are spelled one by one: "g mail".
-_MOST_LETTERS = 4
+_MAX_LETTERS = 4
 
 
 def spoken_addresses(words: Sequence[Word], language: str) -> list[tuple[int, int]]:
@@ -118,7 +118,7 @@ class _Text:
     def _domain_end(self, begin: int) -> int | None:
         """Return the end of the domain that begins at a word and has a dot; None if there is no such domain."""
         spelled = begin
-        while spelled < min(begin + _MOST_LETTERS, len(self._texts)) and len(self._texts[spelled]) == 1:
+        while spelled < min(begin + _MAX_LETTERS, len(self._texts)) and len(self._texts[spelled]) == 1:
             spelled += 1
         begin = spelled - (spelled > begin and self._texts[spelled : spelled + 1] in [[dot] for dot in self._dots])
         if begin >= len(self._texts):
@@ -138,7 +138,7 @@ class _Text:
 
     def _with_words_before(self, first: int) -> int:
         """Return where an address begins if the words back to a lead are part of it."""
-        for begin in range(first - 1, max(0, first - 1 - _MOST_WORDS), -1):
+        for begin in range(first - 1, max(0, first - 1 - _MAX_WORDS), -1):
             text = self._texts[begin]
             if text in FUNCTION_WORDS | _LEADS or not text.isalpha() or not self._words[begin].text[-1].isalpha():
                 break

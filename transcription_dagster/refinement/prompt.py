@@ -26,7 +26,7 @@ from transcription_dagster.vocabulary.prompts import glossary
 _INDEX_EVERY = 5
 #: Words with a lower confidence are listed in the prompt, up to this number.
 _DOUBTFUL = 0.5
-_MOST_DOUBTFUL = 100
+_MAX_DOUBTFUL = 100
 
 INSTRUCTIONS = """\
 You proofread automatic transcripts of speech. You are shown the words of a recording and answer with edits and with
@@ -135,7 +135,7 @@ def _user_message(words: Sequence[Word], window: TextWindow, language: str, own:
         f"<transcript>\n{turns}\n</transcript>",
     ]
     if doubtful:
-        parts.append(f"Heard with little confidence: {', '.join(doubtful[:_MOST_DOUBTFUL])}")
+        parts.append(f"Heard with little confidence: {', '.join(doubtful[:_MAX_DOUBTFUL])}")
     return "\n".join(parts)
 
 

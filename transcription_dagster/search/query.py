@@ -112,7 +112,7 @@ _RANKED_MATCHES = 1000
 
 #: Matches that each list ranks beyond the limit, so that one far down in both can rise: four times the limit, at most
 #: this many.
-_MOST_FURTHER = 300
+_MAX_FURTHER = 300
 
 #: Candidates that the vector index tracks (`ef_search`); more improve recall and take longer.
 _VECTOR_EFFORT = 120
@@ -177,7 +177,7 @@ def search(
         filters = _filters(languages if language else (), since, until, recording, speaker)
         if among is not None:
             filters.append(ChunkRow.recording.in_(among))
-        depth = min(5 * limit, limit + _MOST_FURTHER)
+        depth = min(5 * limit, limit + _MAX_FURTHER)
         queries = _queries(query, languages)
         lists = [_by_words(queries, filters, depth)]
         model_id = index.find_model(connection, embedding.model) if embedding else None

@@ -16,7 +16,7 @@ THRESHOLD = 0.4
 _RELIABLE_SECONDS = 1.2
 #: At most this many voices, or groups of voices, are compared with each other: time and memory of the comparison grow
 #: with the square. This many float32 distances take 64 MB.
-_MOST_COMPARED = 4000
+_MAX_COMPARED = 4000
 #: Of more voices, this many successive ones at a time are first grouped among themselves.
 _BLOCK = 2000
 #: Voices of one block that are within this part of the threshold are one group.
@@ -41,7 +41,7 @@ def cluster(
     parts = _parts(vectors[reliable], threshold)
     sums, counts = _sums(vectors[reliable], parts)
     # Small groups beyond the limit join the nearest speaker.
-    compared = np.sort(np.argsort(-counts, kind="stable")[:_MOST_COMPARED])
+    compared = np.sort(np.argsort(-counts, kind="stable")[:_MAX_COMPARED])
     groups = _grouped(sums[compared], counts[compared], limits, threshold)
     centres, _ = _sums(sums[compared], groups)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
@@ -55,7 +55,7 @@ def cluster(
 
 def _parts(vectors: np.ndarray, threshold: float) -> np.ndarray:
     """Return the group of each voice, from 0: one for each of them unless there are too many to compare."""
-    if len(vectors) <= _MOST_COMPARED:
+    if len(vectors) <= _MAX_COMPARED:
         return np.arange(len(vectors))
     parts, groups = [], 0
     for first in range(0, len(vectors), _BLOCK):

@@ -26,7 +26,7 @@ from transcription_dagster.speakers.segmentation import (
 _STEP = 160
 _OFFSET = 200
 #: Fewer frames of speech say nothing about a voice.
-_LEAST_FRAMES = 25
+_MIN_FRAMES = 25
 #: A stretch of speech is embedded on its own from this length on; pauses up to the second length do not interrupt it.
 _STRETCH_SECONDS = 0.8
 _PAUSE_SECONDS = 0.2
@@ -38,7 +38,7 @@ _SAME_SPEECH = 0.8
 #: Significant binary digits of the number of frames that are embedded.
 _LENGTH_BITS = 6
 #: Frames embedded at once: more take longer, since their activations exceed the processor's cache.
-_MOST_FRAMES = 2000
+_MAX_FRAMES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +183,10 @@ def _embed(speech: Sequence[_Speech], network: CamPlusPlus) -> Iterator[Voice | 
     """Embed pieces of speech, those of the same length together, and yield their results."""
     by_length: dict[int, list[_Speech]] = defaultdict(list)
     for piece in speech:
-        if len(piece.frames) >= _LEAST_FRAMES:
+        if len(piece.frames) >= _MIN_FRAMES:
             by_length[_embedded_frames(len(piece.frames))].append(piece)
     for length, same in by_length.items():
-        size = max(1, _MOST_FRAMES // length)
+        size = max(1, _MAX_FRAMES // length)
         for first in range(0, len(same), size):
             some = same[first : first + size]
             vectors = _embeddings(np.stack([piece.frames[:length] for piece in some]), network)

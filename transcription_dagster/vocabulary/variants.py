@@ -37,9 +37,9 @@ _ALWAYS_ONE_WORD = 3.5
 _DETERMINERS = frozenset({"a", "an", "the", "my", "your", "our", "their", "its", "every"})
 
 #: In a script without spaces, variants of fewer characters would match inside other words.
-_FEWEST_CHARACTERS = 3
+_MIN_CHARACTERS = 3
 #: The same in scripts without word counts, such as Thai.
-_FEWEST_UNCOUNTED = 6
+_MIN_UNCOUNTED = 6
 _COUNTED = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 #: Longest word to look for in a phrase without spaces, and its minimum frequency.
 _LONGEST_WORD, _PHRASE_WORD = 8, 3.0
@@ -88,7 +88,7 @@ def risk(phrase: Phrase, term: Term) -> str:
 
 def _unspaced_risk(text: str) -> str:
     counted = _COUNTED.match(text) is not None
-    if len(text) < (_FEWEST_CHARACTERS if counted else _FEWEST_UNCOUNTED):
+    if len(text) < (_MIN_CHARACTERS if counted else _MIN_UNCOUNTED):
         return "too short to be told from parts of other words"
     # Whether the text up to each position consists of ordinary words.
     ordinary = [True]

@@ -30,7 +30,7 @@ from transcription_dagster.whisper.batching.batch import Batch
 from transcription_dagster.whisper.batching.device_thread import DeviceThread, ModelAccess
 from transcription_dagster.whisper.blocks import Block, blocks_of, read_ahead
 from transcription_dagster.whisper.decoding.requests import Result, SpeechModel
-from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, language_choice
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, candidate_languages
 from transcription_dagster.whisper.devices import DeviceUse, checked_device, device_errors, slots_on
 from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster.whisper.passes import Passes, TimedText
@@ -185,7 +185,7 @@ class SpeechEngine:
         self.load(options.model, options.engine)
         use = DeviceUse(device_limit, should_stop)
         model = self._access(options, use)
-        candidates = language_choice(options, multilingual=model.vocabulary.multilingual)
+        candidates = candidate_languages(options, multilingual=model.vocabulary.multilingual)
         passes = Passes(model, options, seconds=audio.seconds, on_progress=on_progress)
         text, seconds = TimedText(), 0.0
         language: str | None = None

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from transcription_dagster.whisper.decoding.requests import (
     Result,
     Vocabulary,
     Window,
+    aligned_words,
     run_requests,
 )
 from transcription_dagster.whisper.devices import DeviceUse, device_errors
@@ -40,9 +40,8 @@ from transcription_dagster.whisper.models.checkpoints import checkpoint, open_mo
 from transcription_dagster.whisper.models.ctranslate2_writer import write_model
 from transcription_dagster.whisper.models.files import CTRANSLATE2_FILE
 
-#: A prompt takes at most half of the decoder's context, including the token that marks it as the preceding text.
+#: Tokens of the decoder's context, the prompt included.
 _CONTEXT = 448
-_LONGEST_PROMPT = _CONTEXT // 2 - 1
 
 #: Frames of a spectrogram for each position of its encoding.
 _FRAMES = FRAMES_PER_SECOND // TOKENS_PER_SECOND
@@ -69,7 +68,7 @@ class FasterModel:
 
     @contextmanager
     def computing(self, use: DeviceUse) -> Iterator[None]:
-        """Wait for the model, and have it for what is done in here; the time counts as its `use`."""
+        """Hold the model during the block, once it is free; the time of the block counts towards `use`."""
         with self._lock:
             started = time.perf_counter()
             try:
@@ -85,13 +84,13 @@ class FasterModel:
         mel = np.ascontiguousarray(window.mel.numpy()[None])
         return self.model.encode(ctranslate2.StorageView.from_array(mel))
 
-    def access(self, use: DeviceUse) -> FasterWhisper:
-        """Return one recording's way to the model."""
-        return FasterWhisper(self, use)
+    def access(self, use: DeviceUse) -> FasterAccess:
+        """Return one recording's access to the model."""
+        return FasterAccess(self, use)
 
 
-class FasterWhisper:
-    """A recording's access to a shared model in CTranslate2."""
+class FasterAccess:
+    """A recording's access to a shared model in CTranslate2 (`SpeechModel`)."""
 
     def __init__(self, shared: FasterModel, use: DeviceUse) -> None:
         self._shared = shared
@@ -179,7 +178,7 @@ class _Answers:
         return self._encoded
 
     def _languages(self, encoded: ctranslate2.StorageView, part: tuple[int, int]) -> dict[str, float]:
-        """Return the probability of each language in ranges of frames, from those frames of the window's encoding."""
+        """Return the probability of each language in a range of frames, from those frames of the window's encoding."""
         positions = slice(part[0] // _FRAMES, -(-part[1] // _FRAMES))
         sound = np.ascontiguousarray(np.array(encoded)[:, positions])
         [likely] = self._model.detect_language(ctranslate2.StorageView.from_array(sound))
@@ -190,7 +189,7 @@ class _Answers:
         tokenizer = request.tokenizer
         [result] = self._model.generate(
             encoded,
-            [_prompt(request)],
+            [request.prompt_tokens(_CONTEXT)],
             beam_size=1 if samples else request.beam_size or 1,
             sampling_topk=0 if samples else 1,
             sampling_temperature=request.temperature or 1,
@@ -213,28 +212,12 @@ class _Answers:
     def _align(self, encoded: ctranslate2.StorageView, request: Align) -> list[AlignedWord]:
         tokenizer, tokens = request.tokenizer, list(request.tokens)
         [result] = self._model.align(encoded, list(tokenizer.sot_sequence), [tokens], request.window.frames)
-        starts: dict[int, int] = {}
-        for token, moment in result.alignments:
-            # The start of each token, and of the end of text, is the first position aligned to it.
-            starts.setdefault(token, moment)
-        words, word_tokens = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
-        borders = [0, *np.cumsum([len(part) for part in word_tokens[:-1]]).tolist()]
-        return [
-            AlignedWord(
-                word,
-                tuple(part),
-                starts[first] / TOKENS_PER_SECOND,
-                starts[stop] / TOKENS_PER_SECOND,
-                float(np.mean(result.text_token_probs[first:stop])),
-            )
-            for word, part, (first, stop) in zip(words, word_tokens, pairwise(borders), strict=False)
-        ]
-
-
-def _prompt(request: Decode) -> list[int]:
-    tokenizer = request.tokenizer
-    before = request.prompt[-_LONGEST_PROMPT:]
-    return [*([tokenizer.sot_prev, *before] if before else []), *tokenizer.sot_sequence]
+        # Each token, and the end of text, starts at the first position aligned to it.
+        positions: dict[int, int] = {}
+        for token, position in result.alignments:
+            positions.setdefault(token, position)
+        starts = [positions[token] / TOKENS_PER_SECOND for token in range(len(tokens) + 1)]
+        return aligned_words(tokenizer, tokens, starts, result.text_token_probs)
 
 
 def _suppressed(tokenizer: Tokenizer) -> list[int]:

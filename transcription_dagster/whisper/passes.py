@@ -10,7 +10,7 @@ from whisper.audio import N_SAMPLES, log_mel_spectrogram
 
 from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, SpeechOptions
 from transcription_dagster.whisper.blocks import Block
-from transcription_dagster.whisper.decoding.loop import LoopOptions, transcription
+from transcription_dagster.whisper.decoding.loop import MAX_TRUSTED_TEMPERATURE, LoopOptions, transcription
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, SpeechModel
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.repair.evidence import audible_parts
@@ -24,8 +24,6 @@ from transcription_dagster.whisper.utterances import Utterance, shifted, tail_of
 _LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: A second pass that only checks the first one does not sample.
 _GREEDY = (0.0,)
-#: Whisper does not use text sampled above this temperature as a prompt.
-_TRUSTED_TEMPERATURE = 0.5
 
 #: The parts of a block that a pass covers; None: all of it.
 Clips = Sequence[Span] | None
@@ -114,7 +112,7 @@ class Passes:
     def _prompt(self, before: Sequence[Utterance]) -> str | None:
         """Return the prompt of a block: the initial prompt for the first one, the preceding text for later ones."""
         conditioned = self._options.condition_on_previous_text
-        if not before or not conditioned or before[-1].temperature > _TRUSTED_TEMPERATURE:
+        if not before or not conditioned or before[-1].temperature > MAX_TRUSTED_TEMPERATURE:
             return self._options.initial_prompt
         return tail_of_text(before)
 

@@ -20,6 +20,14 @@ class Span:
     def holds(self, moment: float) -> bool:
         return self.start <= moment <= self.end
 
+    def overlap_seconds(self, other: Span) -> float:
+        """Return the seconds that both have in common."""
+        return max(0.0, min(self.end, other.end) - max(self.start, other.start))
+
+    def widened(self, seconds: float, *, limit: float) -> Span:
+        """Return the span with this many seconds more on both sides, within 0 and `limit`."""
+        return Span(max(0.0, self.start - seconds), min(limit, self.end + seconds))
+
 
 def common(span: Span, others: Sequence[Span]) -> tuple[Span, ...]:
     """Return the parts of `span` inside `others`, which are disjoint and in order."""

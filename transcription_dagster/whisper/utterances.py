@@ -12,7 +12,7 @@ from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segm
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster.whisper.decoding.segments import DecodedSegment, TimedWord
 
-#: That many words have at least as many tokens; in a script without spaces a word is a character of up to 4 tokens.
+#: Whisper uses the last 223 tokens of a prompt, and a word has at least one.
 _PROMPT_WORDS = 223
 
 Placed = TypeVar("Placed", RemovedSpeech, DoubtfulSpeech, Gap)
@@ -33,15 +33,15 @@ class Utterance:
     temperature: float
 
     def shifted(self, seconds: float) -> Utterance:
-        """Return the utterance shifted by `seconds`; 0 keeps every time exactly."""
+        """Return the utterance shifted by `seconds`, with times to the millisecond; 0 keeps every time exactly."""
         if seconds == 0:
             return self
-        words = (replace(word, start=_sum(word.start, seconds), end=_sum(word.end, seconds)) for word in self.words)
+        words = (replace(word, start=_later(word.start, seconds), end=_later(word.end, seconds)) for word in self.words)
         return replace(
             self,
-            start=_sum(self.start, seconds),
-            end=_sum(self.end, seconds),
-            window=_sum(self.window, seconds),
+            start=_later(self.start, seconds),
+            end=_later(self.end, seconds),
+            window=_later(self.window, seconds),
             words=tuple(words),
         )
 
@@ -93,13 +93,14 @@ def _word(word: TimedWord, language: str) -> Word:
     )
 
 
-def _sum(first: float, second: float) -> float:
-    return round(first + second, 3)
+def _later(time: float, seconds: float) -> float:
+    """Return a time shifted by `seconds`, to the millisecond."""
+    return round(time + seconds, 3)
 
 
 def shifted(item: Placed, seconds: float) -> Placed:
-    """Return a finding shifted by `seconds`."""
-    return replace(item, start=_sum(item.start, seconds), end=_sum(item.end, seconds))
+    """Return a finding shifted by `seconds`, with times to the millisecond."""
+    return replace(item, start=_later(item.start, seconds), end=_later(item.end, seconds))
 
 
 def words_and_segments(spoken: Iterable[Utterance]) -> tuple[tuple[Word, ...], tuple[Segment, ...]]:
@@ -125,5 +126,5 @@ def words_and_segments(spoken: Iterable[Utterance]) -> tuple[tuple[Word, ...], t
 
 
 def tail_of_text(spoken: Sequence[Utterance]) -> str:
-    """Return the end of the text, at least as much as Whisper uses as a prompt: it keeps the last 223 tokens itself."""
+    """Return the end of the text, at least as much of it as Whisper uses as a prompt."""
     return join_words(words_of(spoken[-_PROMPT_WORDS:])[-_PROMPT_WORDS:])

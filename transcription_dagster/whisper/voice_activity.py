@@ -18,7 +18,7 @@ from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
 from transcription_dagster.audio.flac import FLOOR_DBFS
 from transcription_dagster.audio.mixing import SAMPLE_RATE
-from transcription_dagster.whisper.spans import Span, common
+from transcription_dagster.whisper.spans import Span
 
 #: Samples in one frame: 32 ms, the step of the voice detector.
 FRAME = 512
@@ -36,7 +36,7 @@ _NOISE_DBFS = -45.0
 
 #: The detector works frame by frame, and most of the cost of a call is overhead. A long recording is therefore read
 #: from many places in parallel, each starting a little earlier, until the detector's memory has settled.
-_MOST_LANES = 16
+_MAX_LANES = 16
 _LANE_SECONDS = 5.0
 _SETTLING_FRAMES = round(2.0 * SAMPLE_RATE / FRAME)
 
@@ -87,7 +87,8 @@ class Sound:
 
     def voiced(self, start: float, end: float) -> float:
         """Return the seconds of speech between two times (s)."""
-        return sum(span.seconds for span in common(Span(start, end), self.speech))
+        within = Span(start, end)
+        return sum(within.overlap_seconds(span) for span in self.speech)
 
 
 def levels_of(samples: np.ndarray) -> Levels:
@@ -130,12 +131,12 @@ def _loudest_nearby(frames: np.ndarray) -> np.ndarray:
 def analyse(samples: np.ndarray) -> Sound:
     """Measure float32 samples (16 kHz mono, any length): levels, and voice activity with quiet speech amplified."""
     levels = levels_of(samples)
-    voice = speech_probabilities(with_speech_amplified(samples, levels))
+    voice = silero_probabilities(with_speech_amplified(samples, levels))
     return Sound(levels, voice, _spans(voice, samples.size), samples.size / SAMPLE_RATE)
 
 
 def voice_probabilities(samples: np.ndarray) -> np.ndarray:
-    """Return the voice probability of each 32 ms of float32 samples, with quiet speech amplified."""
+    """Return the probability of a voice in each 32 ms of float32 samples (16 kHz mono), with quiet speech amplified."""
     return analyse(samples).voice
 
 
@@ -146,12 +147,12 @@ def _spans(probabilities: np.ndarray, size: int) -> tuple[Span, ...]:
     return tuple(Span(span["start"] / SAMPLE_RATE, span["end"] / SAMPLE_RATE) for span in speech)
 
 
-def speech_probabilities(samples: np.ndarray) -> np.ndarray:
-    """Return the probability of speech for each 32 ms of `samples`, shape (frames,)."""
+def silero_probabilities(samples: np.ndarray) -> np.ndarray:
+    """Return Silero's probability of speech for each 32 ms of float32 samples (16 kHz mono), shape (frames,)."""
     frames = -(-samples.size // FRAME)
     if frames == 0:
         return np.zeros(0, np.float32)
-    lanes = min(_MOST_LANES, 1 + int(samples.size / SAMPLE_RATE / _LANE_SECONDS))
+    lanes = min(_MAX_LANES, 1 + int(samples.size / SAMPLE_RATE / _LANE_SECONDS))
     steps = -(-frames // lanes)
     settling = _SETTLING_FRAMES if lanes > 1 else 0
     padded = torch.zeros((settling + lanes * steps, FRAME))

@@ -94,7 +94,7 @@ def test_identical_voices_are_one_speaker() -> None:
 def test_many_voices_are_grouped_in_blocks_first(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = people({0: 300, 1: 200, 2: 100, 3: 6})
     exact, _ = cluster(vectors, np.full(606, 5.0), SpeakerLimits())
-    monkeypatch.setattr(clustering, "_MOST_COMPARED", 300)
+    monkeypatch.setattr(clustering, "_MAX_COMPARED", 300)
     monkeypatch.setattr(clustering, "_BLOCK", 50)
     # The last person is in few of the blocks, and in hardly any of them more than once.
     assert sizes(vectors, np.full(606, 5.0)) == [6, 100, 200, 300]
@@ -105,6 +105,6 @@ def test_many_voices_are_grouped_in_blocks_first(monkeypatch: pytest.MonkeyPatch
 def test_the_largest_groups_decide_if_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = np.concatenate([*(heard(person, 20, 0.01) for person in range(3)), heard(3, 1)])
     assert len(sizes(vectors, np.full(61, 5.0))) == 4
-    monkeypatch.setattr(clustering, "_MOST_COMPARED", 3)
+    monkeypatch.setattr(clustering, "_MAX_COMPARED", 3)
     monkeypatch.setattr(clustering, "_BLOCK", 20)
     assert len(sizes(vectors, np.full(61, 5.0))) == 3

@@ -121,5 +121,5 @@ def test_speech_is_embedded_in_few_different_lengths() -> None:
 
 def test_too_little_speech_gives_no_voice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(voices_in_noise(8.0, [(2.0, 2.2)])) == []
-    monkeypatch.setattr(module, "_LEAST_FRAMES", 5)
+    monkeypatch.setattr(module, "_MIN_FRAMES", 5)
     assert len(list(voices_in_noise(8.0, [(2.0, 2.2)]))) == 1

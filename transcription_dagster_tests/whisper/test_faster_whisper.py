@@ -28,7 +28,7 @@ from transcription_dagster.whisper.decoding.requests import Detect, Window
 from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages
 from transcription_dagster.whisper.devices import DeviceUse
 from transcription_dagster.whisper.engine import SpeechEngine, Usage
-from transcription_dagster.whisper.faster_whisper import FasterWhisper, open_faster_whisper
+from transcription_dagster.whisper.faster_whisper import FasterAccess, open_faster_whisper
 from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 from transcription_dagster_tests.whisper.layouts import small_model, write_ctranslate2
@@ -45,7 +45,7 @@ OPTIONS = LoopOptions(
 
 
 @pytest.fixture(scope="module")
-def exact(tmp_path_factory: pytest.TempPathFactory) -> FasterWhisper:
+def exact(tmp_path_factory: pytest.TempPathFactory) -> FasterAccess:
     """Provide the toy model in CTranslate2, in single precision."""
     folder = tmp_path_factory.mktemp("models")
     return open_faster_whisper(BULLETIN, folder, "cpu", threads=1, compute_type="float32").access(DeviceUse())

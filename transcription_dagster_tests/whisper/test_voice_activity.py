@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from transcription_dagster.whisper.spans import Span, common
-from transcription_dagster.whisper.voice_activity import analyse, speech_probabilities
+from transcription_dagster.whisper.voice_activity import analyse, silero_probabilities
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.whisper.conftest import DEMO
 
@@ -44,7 +44,7 @@ def test_sound_without_a_voice_has_no_speech(samples):
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 16_000])
 def test_any_number_of_samples_is_analysed(size):
     samples = corpus.noise(1)[:size]
-    assert speech_probabilities(samples).shape == (-(-size // 512),) if size else find_speech(samples) == ()
+    assert silero_probabilities(samples).shape == (-(-size // 512),) if size else find_speech(samples) == ()
 
 
 def test_a_long_recording_read_in_parallel_gives_the_same_probabilities(recordings):

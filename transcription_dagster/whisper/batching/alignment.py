@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +10,7 @@ from whisper.audio import TOKENS_PER_SECOND
 from whisper.timing import dtw, median_filter
 
 from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, Text
-from transcription_dagster.whisper.decoding.requests import Align, AlignedWord
+from transcription_dagster.whisper.decoding.requests import Align, AlignedWord, aligned_words
 
 _MEDIAN_WIDTH = 7
 #: Compare-and-swap steps that move the median of seven values to index 3.
@@ -35,13 +32,9 @@ def align_with_sound(slots: DecoderSlots, slot: int, request: Align) -> list[Ali
     likelihoods = logits[first : first + len(text), : tokenizer.eot].softmax(-1)
     probabilities = likelihoods.gather(1, torch.tensor(text, device=logits.device)[:, None])[:, 0].tolist()
     tokens, positions = dtw(-_attention(scores, request.window.frames)[first:-1])
-    words, word_tokens = tokenizer.split_to_word_tokens([*text, tokenizer.eot])
-    if len(words) < 2:
-        return []
-    # A token begins at the first position that the path assigns to it.
-    begins = positions[np.pad(np.diff(tokens), (1, 0), constant_values=1).astype(bool)] / TOKENS_PER_SECOND
-    bounds = np.pad(np.cumsum([len(part) for part in word_tokens[:-1]]), (1, 0))
-    return list(_words(words, word_tokens, pairwise(bounds), begins, probabilities))
+    # A token starts at the first position that the path assigns to it.
+    starts = positions[np.pad(np.diff(tokens), (1, 0), constant_values=1).astype(bool)] / TOKENS_PER_SECOND
+    return aligned_words(tokenizer, text, starts.tolist(), probabilities)
 
 
 def _attention(scores: Tensor, frames: int) -> Tensor:
@@ -69,11 +62,3 @@ def median(x: Tensor) -> Tensor:
             near[low], near[high] = torch.minimum(near[low], near[high]), torch.maximum(near[low], near[high])
         medians[head] = near[reach]
     return medians
-
-
-def _words(
-    words: list[str], tokens: list[list[int]], spans: Iterator[tuple[int, int]], begins: np.ndarray, likely: list[float]
-) -> Iterator[AlignedWord]:
-    for word, own, (first, stop) in zip(words, tokens, spans, strict=False):
-        probability = float(np.mean(likely[first:stop]))
-        yield AlignedWord(word, tuple(own), float(begins[first]), float(begins[stop]), probability)

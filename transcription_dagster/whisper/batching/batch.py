@@ -209,11 +209,6 @@ class Batch:
         slot.encoded = True
         self.windows += 1
 
-    def _prompt(self, request: Decode) -> list[int]:
-        """Return the prompt tokens: the end of the preceding text, then language and task."""
-        before = list(request.prompt[-(self._limits.length // 2 - 1) :])
-        return [*([self._tokenizer.sot_prev, *before] if before else []), *request.tokenizer.sot_sequence]
-
     def _read(self, slot: OccupiedSlot, prompt: list[int]) -> Prompt:
         """Read a prompt, unless the previous decoding of the window read the same one."""
         if slot.prompt is not None and slot.prompt.tokens == prompt:
@@ -230,7 +225,7 @@ class Batch:
 
     def _decode(self, session: Session, slot: OccupiedSlot, request: Decode) -> None:
         """Choose the first token of each text of a window."""
-        prompt = self._read(slot, self._prompt(request))
+        prompt = self._read(slot, request.prompt_tokens(self._limits.length))
         # This may be a retry of the same request.
         session.random.set_state(session.random_state)
         length = len(prompt.tokens)

@@ -150,10 +150,10 @@ class DecoderSlots:
         self._length, self._sound_length = dims.n_text_ctx, dims.n_audio_ctx
         #: Cached keys and values: of the texts, shape (layers, slots x beams, heads, tokens, size), and of the audio,
         #: shape (layers, slots, heads, positions, size).
-        self._keys, self._values = (self._room(count * beams, self._length) for _ in range(2))
-        self._sound_keys, self._sound_values = (self._room(count, self._sound_length) for _ in range(2))
+        self._keys, self._values = (self._empty_cache(count * beams, self._length) for _ in range(2))
+        self._sound_keys, self._sound_values = (self._empty_cache(count, self._sound_length) for _ in range(2))
 
-    def _room(self, rows: int, length: int) -> Tensor:
+    def _empty_cache(self, rows: int, length: int) -> Tensor:
         shape = (len(self._layers), rows, self._heads, length, self._size)
         return self._embedding.new_zeros(shape)
 
@@ -169,7 +169,7 @@ class DecoderSlots:
 
     def widen(self, beams: int) -> None:
         """Make room for more beams; existing texts are kept."""
-        wide = [self._room(self.count * beams, self._length) for _ in range(2)]
+        wide = [self._empty_cache(self.count * beams, self._length) for _ in range(2)]
         for new, old in zip(wide, (self._keys, self._values), strict=True):
             new.unflatten(1, (self.count, beams))[:, :, : self.beams] = old.unflatten(1, (self.count, self.beams))
         self._keys, self._values = wide

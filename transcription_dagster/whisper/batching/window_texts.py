@@ -131,7 +131,7 @@ class SingleText:
         return self._tokens[-1] == self._rules.eot or _is_full(self._prompt, len(self._tokens), self._limits)
 
     def best(self) -> tuple[list[int], float]:
-        return _before(self._tokens, self._rules.eot), float(self._log_probability)
+        return _up_to(self._tokens, self._rules.eot), float(self._log_probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class Beams:
             if len(texts) >= self.beams:
                 break
             texts[(*self._texts[number].tokens, self._rules.eot)] = self._texts[number].log_probability
-        candidates = [(_before(tokens, self._rules.eot), float(score)) for tokens, score in texts.items()]
+        candidates = [(_up_to(tokens, self._rules.eot), float(score)) for tokens, score in texts.items()]
         # Every text begins with a timestamp, so none is empty.
         return max(candidates, key=lambda text: text[1] / len(text[0]))
 
@@ -222,6 +222,6 @@ def _is_full(prompt: int, sampled: int, limits: Limits) -> bool:
     return prompt + sampled > limits.length or sampled == limits.sampled
 
 
-def _before(tokens: Sequence[int], end: int) -> list[int]:
+def _up_to(tokens: Sequence[int], end: int) -> list[int]:
     sampled = list(tokens)
     return sampled[: sampled.index(end)] if end in sampled else sampled

@@ -29,17 +29,18 @@ from transcription_dagster.whisper.spans import Span
 
 _log = logging.getLogger(__name__)
 
-#: A text that is more repetitive, or less likely, than this is decoded again at the next temperature.
-_MOST_COMPRESSION = 2.4
-_LEAST_LOG_PROBABILITY = -1.0
+#: Whisper's own thresholds (defaults of `model.transcribe`). A text is decoded again at the next temperature if it is
+#: more repetitive than this, or its average log probability is lower.
+MAX_COMPRESSION_RATIO = 2.4
+MIN_LOG_PROBABILITY = -1.0
 #: An unlikely text counts as silence if the probability of no speech in its window exceeds this.
-_SILENCE_PROBABILITY = 0.6
-#: Text sampled above this temperature does not become the prompt of the next window.
-_MOST_TEMPERATURE_OF_PROMPTS = 0.5
+MAX_NO_SPEECH_PROBABILITY = 0.6
+#: Text sampled above this temperature is not trusted: it does not become the prompt of the next window.
+MAX_TRUSTED_TEMPERATURE = 0.5
 
 #: Decoding resumes at the end of the last word, which can be where the window began. After this many rounds without
 #: progress, skip this many frames.
-_MOST_ROUNDS = 3
+_MAX_ROUNDS = 3
 _SKIPPED_FRAMES = FRAMES_PER_SECOND
 
 
@@ -75,11 +76,12 @@ class _LoopState:
     def prompt(self) -> tuple[int, ...]:
         return tuple(self.text[self.prompt_from :])
 
-    def add(self, segments: Sequence[DecodedSegment], *, show_to_next: bool) -> None:
+    def add(self, segments: Sequence[DecodedSegment], *, as_prompt: bool) -> None:
+        """Add the segments of a window; `as_prompt`: their text belongs to the prompt of the next window."""
         self.segments += segments
         self.text += [token for segment in segments for token in segment.tokens]
-        if not show_to_next:
-            self.prompt_from = len(self.text)
+        if not as_prompt:
+            self.forget_text()
 
     def forget_text(self) -> None:
         """Start the prompt of the next window empty."""
@@ -114,7 +116,7 @@ def transcription(spectrogram: Tensor, vocabulary: Vocabulary, options: LoopOpti
                 state.forget_text()
             resume = yield from _transcribe_window(window, vocabulary.tokenizer(language), options, state)
             rounds = rounds + 1 if resume == seek else 0
-            if rounds == _MOST_ROUNDS:
+            if rounds == _MAX_ROUNDS:
                 _log.warning("Whisper does not get past %.2f s and skips a second", seek / FRAMES_PER_SECOND)
                 state.forget_window(seek)
                 resume, rounds = seek + _SKIPPED_FRAMES, 0
@@ -152,10 +154,10 @@ def _transcribe_window(window: Window, tokenizer: Tokenizer, options: LoopOption
         speech_end=state.speech_end,
     )
     state.speech_end = end_of_speech(segments)
-    trusted = decoded.temperature <= _MOST_TEMPERATURE_OF_PROMPTS
+    trusted = decoded.temperature <= MAX_TRUSTED_TEMPERATURE
     state.add(
         [cleared_if_empty(segment) for segment in segments],
-        show_to_next=trusted and options.condition_on_previous_text,
+        as_prompt=trusted and options.condition_on_previous_text,
     )
     if split.closed or state.speech_end <= window.start_seconds:
         return split.resume
@@ -176,12 +178,12 @@ def _decode_with_fallback(
 
 
 def _looks_wrong(decoded: Decoded) -> bool:
-    unlikely = decoded.average_log_probability < _LEAST_LOG_PROBABILITY
-    if unlikely and decoded.no_speech_probability > _SILENCE_PROBABILITY:
+    unlikely = decoded.average_log_probability < MIN_LOG_PROBABILITY
+    if unlikely and decoded.no_speech_probability > MAX_NO_SPEECH_PROBABILITY:
         return False
-    return unlikely or decoded.compression_ratio > _MOST_COMPRESSION
+    return unlikely or decoded.compression_ratio > MAX_COMPRESSION_RATIO
 
 
 def _is_silence(decoded: Decoded) -> bool:
-    likely = decoded.average_log_probability > _LEAST_LOG_PROBABILITY
-    return decoded.no_speech_probability > _SILENCE_PROBABILITY and not likely
+    likely = decoded.average_log_probability > MIN_LOG_PROBABILITY
+    return decoded.no_speech_probability > MAX_NO_SPEECH_PROBABILITY and not likely

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from torch import Tensor
 from whisper.audio import FRAMES_PER_SECOND
 from whisper.tokenizer import Tokenizer, get_tokenizer
@@ -47,6 +49,14 @@ class Decode:
     temperature: float
     #: Width of the beam search; None: greedy. Ignored above temperature 0.
     beam_size: int | None
+
+    def prompt_tokens(self, context: int) -> list[int]:
+        """Return the tokens that the decoder starts from: the end of the preceding text, then language and task.
+
+        The preceding text and the token that marks it take at most half of the decoder's `context`, in tokens.
+        """
+        before = self.prompt[-(context // 2 - 1) :]
+        return [*([self.tokenizer.sot_prev, *before] if before else []), *self.tokenizer.sot_sequence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,22 @@ class AlignedWord:
     start: float
     end: float
     probability: float
+
+
+def aligned_words(
+    tokenizer: Tokenizer, tokens: Sequence[int], starts: Sequence[float], probabilities: Sequence[float]
+) -> list[AlignedWord]:
+    """Return the words of a text, from the probability of each of its tokens and the start of each in seconds.
+
+    `starts` also holds the start of the end-of-text token, at which the last word ends.
+    """
+    words, word_tokens = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
+    bounds = pairwise(accumulate((len(part) for part in word_tokens[:-1]), initial=0))
+    # The last word is the end-of-text token, and has no bounds.
+    return [
+        AlignedWord(word, tuple(part), starts[first], starts[stop], float(np.mean(probabilities[first:stop])))
+        for word, part, (first, stop) in zip(words, word_tokens, bounds, strict=False)
+    ]
 
 
 Result = TypeVar("Result")

@@ -22,7 +22,7 @@ from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.language.codes import WHISPER_LANGUAGES, whisper_language
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.decoding.requests import Detect, Requests, Window
-from transcription_dagster.whisper.spans import Span, common
+from transcription_dagster.whisper.spans import Span
 
 #: A stretch ends at a pause of this many seconds if it has at least this many seconds of speech: the more speech, the
 #: shorter the pause.
@@ -30,15 +30,15 @@ _PAUSES = ((3.0, 0.0), (0.5, 2.0), (0.3, 4.0), (0.0, 8.0))
 #: Seconds of the pauses around a stretch that count as part of it.
 _AROUND_SECONDS = 0.5
 #: A stretch with less speech (s) keeps the language before it: a name or a loan word changes nothing.
-_LEAST_SECONDS = 1.5
+_MIN_SECONDS = 1.5
 #: If less of a stretch (s) is inside a window, the window says nothing about its language.
-_LEAST_PART_SECONDS = 1.0
+_MIN_PART_SECONDS = 1.0
 #: The language so far is kept without further checks if its probability is at least this.
 _KEPT_PROBABILITY = 0.5
 #: Another language replaces it if it has at least this probability when the stretch is encoded alone, and at least
 #: these odds against it in both results together.
 _NEW_PROBABILITY = 0.8
-_LEAST_ODDS = 10.0
+_MIN_ODDS = 10.0
 #: Languages that Whisper cannot distinguish by sound, or that differ only in writing. Neither replaces the other.
 _ALIKE = tuple(map(frozenset, (("no", "nn"), ("hr", "bs", "sr"), ("id", "ms"), ("hi", "ur"))))
 
@@ -47,10 +47,10 @@ _WHOLE = (0, N_FRAMES)
 _WINDOW_SECONDS = N_FRAMES / FRAMES_PER_SECOND
 
 #: The probability of each language, by Whisper's codes.
-Likely = Mapping[str, float]
+LanguageProbabilities = Mapping[str, float]
 
 
-def language_choice(options: SpeechOptions, *, multilingual: bool) -> tuple[str, ...]:
+def candidate_languages(options: SpeechOptions, *, multilingual: bool) -> tuple[str, ...]:
     """Return the candidate languages: the given one, the ones that may be spoken, or none, which means any.
 
     Raises `InvalidSetting` if Whisper, or a model that is not `multilingual`, does not know one.
@@ -105,23 +105,23 @@ def _groups(speech: Sequence[Span]) -> Iterator[list[Span]]:
 class SpokenLanguages:
     """The languages of a spectrogram, decided while it is decoded. All passes over it share the decisions.
 
-    `speech` holds the stretches of speech in seconds; `among` the candidates as Whisper's codes, empty for any
-    language; `before` the language at the end of the preceding block, None at the start of a recording.
+    `speech` holds the stretches of speech in seconds; `candidates` the languages that may be spoken as Whisper's codes,
+    empty for any; `before` the language at the end of the preceding block, None at the start of a recording.
     """
 
-    def __init__(self, speech: Sequence[Span], among: Sequence[str] = (), before: str | None = None) -> None:
+    def __init__(self, speech: Sequence[Span], candidates: Sequence[str] = (), before: str | None = None) -> None:
         self._stretches = stretches(speech)
         self._starts = [_frame(stretch.span.start) for stretch in self._stretches]
-        self._among = among
+        self._candidates = candidates
         self._decided: dict[int, str] = {}
         self.before = before
 
     @property
     def latest(self) -> str | None:
         """Return the language of the last stretch decided so far; None if none is known yet."""
-        return self._before(len(self._stretches))
+        return self._language_before(len(self._stretches))
 
-    def _before(self, number: int) -> str | None:
+    def _language_before(self, number: int) -> str | None:
         """Return the language of the nearest decided stretch before this one."""
         earlier = [other for other in self._decided if other < number]
         return self._decided[max(earlier)] if earlier else self.before
@@ -136,8 +136,8 @@ class SpokenLanguages:
 
         That frame is the window's end if the whole window is in one language.
         """
-        if len(self._among) == 1:
-            return self._among[0], window.stop
+        if len(self._candidates) == 1:
+            return self._candidates[0], window.stop
         # The stretch in or after which the window begins, and all that begin inside it. The rest of a pause before a
         # stretch does not become a window of its own.
         first = bisect_right(self._starts, window.start + _frame(_AROUND_SECONDS)) - 1
@@ -152,92 +152,101 @@ class SpokenLanguages:
 
     def _decide(self, numbers: Sequence[int], window: Window, spectrogram: Tensor) -> Requests[None]:
         """Decide the language of the stretches of which enough is inside the window."""
-        parts = {number: _part(self._stretches[number], window) for number in numbers if number not in self._decided}
+        parts = {
+            number: _frames_inside(self._stretches[number], window) for number in numbers if number not in self._decided
+        }
         usable = {number: part for number, part in parts.items() if part is not None}
         if not usable:
             return
-        answers: list[Likely] = yield Detect(window, (_WHOLE, *usable.values()))
-        whole, *likely = map(self._choice, answers)
-        first = self.latest or (yield from self._first(whole, usable, spectrogram))
-        for number, choice in zip(usable, likely, strict=True):
-            stretch, before = self._stretches[number], self._before(number) or first
+        answers: list[LanguageProbabilities] = yield Detect(window, (_WHOLE, *usable.values()))
+        whole, *in_parts = map(self._of_candidates, answers)
+        first = self.latest or (yield from self._initial_language(whole, usable, spectrogram))
+        for number, in_part in zip(usable, in_parts, strict=True):
+            stretch, before = self._stretches[number], self._language_before(number) or first
             # The detection in a window without other speech is that of the stretch alone.
-            alone = whole if len(numbers) == 1 and _is_inside(stretch, window) else None
-            self._decided[number] = yield from self._language(stretch, choice, before, alone, spectrogram)
+            alone = whole if len(numbers) == 1 and _is_whole_inside(stretch, window) else None
+            self._decided[number] = yield from self._language_of(stretch, in_part, before, alone, spectrogram)
 
-    def _first(self, whole: Likely, numbers: Iterable[int], spectrogram: Tensor) -> Requests[str]:
+    def _initial_language(
+        self, whole: LanguageProbabilities, numbers: Iterable[int], spectrogram: Tensor
+    ) -> Requests[str]:
         """Return the language of the first window with speech, or of the one with most speech if it has few words."""
         best = _likeliest(whole)
         if whole[best] >= _KEPT_PROBABILITY or any(
-            self._stretches[number].seconds >= _LEAST_SECONDS for number in numbers
+            self._stretches[number].seconds >= _MIN_SECONDS for number in numbers
         ):
             return best
         fullest = max((stretch.span.start for stretch in self._stretches), key=self._speech_from)
-        return _likeliest((yield from self._detect(_alone(Span(fullest, fullest + _WINDOW_SECONDS), spectrogram))))
+        return _likeliest((yield from self._detect(_window_of(Span(fullest, fullest + _WINDOW_SECONDS), spectrogram))))
 
     def _speech_from(self, start: float) -> float:
         """Return the seconds of speech in the 30 s after a time."""
         within = Span(start, start + _WINDOW_SECONDS)
-        return sum(part.seconds for stretch in self._stretches for part in common(within, (stretch.span,)))
+        return sum(within.overlap_seconds(stretch.span) for stretch in self._stretches)
 
-    def _language(
-        self, stretch: Stretch, likely: Likely, before: str, alone: Likely | None, spectrogram: Tensor
+    def _language_of(
+        self,
+        stretch: Stretch,
+        in_part: LanguageProbabilities,
+        before: str,
+        alone: LanguageProbabilities | None,
+        spectrogram: Tensor,
     ) -> Requests[str]:
         """Return the language of a stretch that follows one in the language `before`.
 
-        `likely` is the detection in its part of a window; `alone` that of the stretch alone, None if not made yet.
+        `in_part` is the detection in its part of a window; `alone` that of the stretch alone, None if not made yet.
         """
-        if stretch.seconds < _LEAST_SECONDS or likely.get(before, 0.0) >= _KEPT_PROBABILITY:
+        if stretch.seconds < _MIN_SECONDS or in_part.get(before, 0.0) >= _KEPT_PROBABILITY:
             return before
         if alone is None:
-            alone = yield from self._detect(_alone(stretch.span, spectrogram))
+            alone = yield from self._detect(_window_of(stretch.span, spectrogram))
         best = _likeliest(alone)
         if alone[best] < _NEW_PROBABILITY or any({best, before} <= alike for alike in _ALIKE):
             return before
-        odds = _odds(best, before, alone) * _odds(best, before, likely)
-        return best if odds >= _LEAST_ODDS else before
+        odds = _odds(best, before, alone) * _odds(best, before, in_part)
+        return best if odds >= _MIN_ODDS else before
 
-    def _detect(self, window: Window) -> Requests[Likely]:
-        [likely] = yield Detect(window, (_WHOLE,))
-        return self._choice(likely)
+    def _detect(self, window: Window) -> Requests[LanguageProbabilities]:
+        [probabilities] = yield Detect(window, (_WHOLE,))
+        return self._of_candidates(probabilities)
 
-    def _choice(self, likely: Likely) -> Likely:
-        """Restrict the probabilities to the candidates."""
-        if not self._among:
-            return likely
+    def _of_candidates(self, probabilities: LanguageProbabilities) -> LanguageProbabilities:
+        """Restrict the probabilities to the candidates; they sum to 1 again."""
+        if not self._candidates:
+            return probabilities
         # A model without Cantonese gives no probability for it.
-        chosen = {language: likely.get(language, 0.0) for language in self._among}
+        chosen = {language: probabilities.get(language, 0.0) for language in self._candidates}
         total = sum(chosen.values()) or 1.0
         return {language: share / total for language, share in chosen.items()}
 
 
-def _likeliest(likely: Likely) -> str:
-    return max(likely, key=likely.__getitem__)
+def _likeliest(probabilities: LanguageProbabilities) -> str:
+    return max(probabilities, key=probabilities.__getitem__)
 
 
-def _odds(one: str, other: str, likely: Likely) -> float:
-    return likely[one] / max(likely[other], 1e-6)
+def _odds(one: str, other: str, probabilities: LanguageProbabilities) -> float:
+    return probabilities[one] / max(probabilities[other], 1e-6)
 
 
 def _frame(seconds: float) -> int:
     return round(seconds * FRAMES_PER_SECOND)
 
 
-def _part(stretch: Stretch, window: Window) -> tuple[int, int] | None:
+def _frames_inside(stretch: Stretch, window: Window) -> tuple[int, int] | None:
     """Return the frames of a window that a stretch covers; None if too little of it is inside to judge by."""
     start, stop = _frame(stretch.span.start), _frame(stretch.span.end)
     first, last = max(start, window.start), min(stop, window.stop)
-    if last - first < min(stop - start, _frame(_LEAST_PART_SECONDS)):
+    if last - first < min(stop - start, _frame(_MIN_PART_SECONDS)):
         return None
     return first - window.start, last - window.start
 
 
-def _is_inside(stretch: Stretch, window: Window) -> bool:
+def _is_whole_inside(stretch: Stretch, window: Window) -> bool:
     return window.start <= _frame(stretch.span.start) and _frame(stretch.span.end) <= window.start + N_FRAMES
 
 
-def _alone(span: Span, spectrogram: Tensor) -> Window:
-    """Return up to 30 s of a spectrogram, followed by silence."""
+def _window_of(span: Span, spectrogram: Tensor) -> Window:
+    """Return a span of a spectrogram, up to 30 s of it, as a window that silence fills."""
     first = _frame(span.start)
     mel = spectrogram[:, first : min(_frame(span.end), first + N_FRAMES)]
     frames = mel.shape[-1]

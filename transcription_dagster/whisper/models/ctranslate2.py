@@ -7,7 +7,6 @@ are prefixed with their length and end with a zero byte.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterator, Mapping
@@ -18,14 +17,14 @@ import torch
 from torch import Tensor
 
 from transcription_dagster.whisper.models.files import CTRANSLATE2_FILE
-from transcription_dagster.whisper.models.weights import Weights, measured_dims
+from transcription_dagster.whisper.models.weights import Weights, measured_dims, read_alignment_heads
 
 #: The first binary version whose variables carry the type and size read here.
 _OLDEST_VERSION = 4
 _NEWEST_VERSION = 6
 _TYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)
 #: A convolution's weights have the most dimensions of Whisper's variables.
-_MOST_DIMENSIONS = 3
+_MAX_DIMENSIONS = 3
 
 #: CTranslate2's names of the parts of a layer outside its attentions, with Whisper's names.
 _NORM = {"gamma": "weight", "beta": "bias"}
@@ -38,14 +37,7 @@ def read_ctranslate2(folder: Path) -> Weights:
         variables = _Variables(_read_variables(file, (folder / CTRANSLATE2_FILE).stat().st_size))
     tensors = dict(_tensors(variables))
     dims = measured_dims(tensors, variables.number("encoder/num_heads"), variables.number("decoder/num_heads"))
-    return Weights(dims, tensors, _alignment_heads(folder / "config.json"))
-
-
-def _alignment_heads(config: Path) -> list[tuple[int, int]] | None:
-    if not config.is_file():
-        return None
-    heads = json.loads(config.read_text(encoding="utf-8")).get("alignment_heads")
-    return None if heads is None else [(int(layer), int(head)) for layer, head in heads]
+    return Weights(dims, tensors, read_alignment_heads(folder / "config.json"))
 
 
 class _Variables:
@@ -98,7 +90,7 @@ def _read_variables(file: BinaryIO, size: int) -> dict[str, Tensor]:
 
 def _variable(file: BinaryIO, name: str, size: int) -> Tensor:
     rank = _number(file, "B")
-    if rank > _MOST_DIMENSIONS:
+    if rank > _MAX_DIMENSIONS:
         raise ValueError(f"{name} has {rank} dimensions")
     shape = [_number(file, "I") for _ in range(rank)]
     kind, length = _number(file, "B"), _number(file, "I")

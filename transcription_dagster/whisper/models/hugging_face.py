@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from whisper.model import ModelDimensions
 
 from transcription_dagster.whisper.models.files import HUGGING_FACE_FILE
-from transcription_dagster.whisper.models.weights import Weights
+from transcription_dagster.whisper.models.weights import Weights, read_alignment_heads, read_json_object
 
 _WEIGHTS_FILE = "model.safetensors"
 #: Gives the file of each tensor if the weights are split over several files.
@@ -65,7 +64,7 @@ _TOKENS = "decoder.token_embedding.weight"
 
 def read_hugging_face(folder: Path) -> Weights:
     """Read the model in a folder. Raises `ValueError` naming the deviation from transformers' format, or `OSError`."""
-    config = _json(folder / HUGGING_FACE_FILE)
+    config = read_json_object(folder / HUGGING_FACE_FILE)
     if config.get("model_type") != "whisper":
         raise ValueError(f"{HUGGING_FACE_FILE} describes a {config.get('model_type')!r}, not a Whisper model")
     dims = ModelDimensions(**{ours: _positive(config, theirs) for ours, theirs in _DIMENSIONS.items()})
@@ -76,25 +75,19 @@ def read_hugging_face(folder: Path) -> Weights:
     output = tensors.pop(_OUTPUT, None)
     if output is not None and not (_TOKENS in tensors and torch.equal(output, tensors[_TOKENS])):
         raise ValueError(f"{_OUTPUT} differs from the embedding of the tokens, which Whisper uses for both")
-    return Weights(dims, tensors, _alignment_heads(folder))
-
-
-def _alignment_heads(folder: Path) -> list[tuple[int, int]] | None:
-    file = folder / "generation_config.json"
-    heads = _json(file).get("alignment_heads") if file.is_file() else None
-    return None if heads is None else [(int(layer), int(head)) for layer, head in heads]
+    return Weights(dims, tensors, read_alignment_heads(folder / "generation_config.json"))
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     for name in _weight_files(folder):
         with safe_open(folder / name, framework="pt", device="cpu") as file:
-            for key in file.keys():  # noqa: SIM118 (it is no mapping)
+            for key in file.keys():  # noqa: SIM118  not a mapping
                 yield key, file.get_tensor(key)
 
 
 def _weight_files(folder: Path) -> Iterable[str]:
     if (folder / _INDEX_FILE).is_file():
-        names = sorted({str(name) for name in _json(folder / _INDEX_FILE).get("weight_map", {}).values()})
+        names = sorted({str(name) for name in read_json_object(folder / _INDEX_FILE).get("weight_map", {}).values()})
         for name in names:
             if Path(name).name != name:
                 raise ValueError(f"{_INDEX_FILE} names {name!r}, which is not a file of this folder")
@@ -110,13 +103,6 @@ def _renamed(name: str) -> str:
     for pattern, replacement in _RENAMED:
         name = pattern.sub(replacement, name)
     return name
-
-
-def _json(file: Path) -> Mapping[str, Any]:
-    content = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{file.name} is not a JSON object")
-    return content
 
 
 def _positive(config: Mapping[str, Any], name: str) -> int:

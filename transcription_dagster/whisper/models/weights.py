@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +30,20 @@ class Weights:
     tensors: Mapping[str, Tensor]
     #: None if unknown; Whisper then uses all heads of the second half of the decoder's layers.
     alignment_heads: Sequence[Head] | None = None
+
+
+def read_alignment_heads(file: Path) -> list[Head] | None:
+    """Return the alignment heads in a JSON file with the key `alignment_heads`; None without the file or the key."""
+    heads = read_json_object(file).get("alignment_heads") if file.is_file() else None
+    return None if heads is None else [(int(layer), int(head)) for layer, head in heads]
+
+
+def read_json_object(file: Path) -> Mapping[str, Any]:
+    """Read a JSON file. Raises `ValueError` unless it holds an object."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{file.name} is not a JSON object")
+    return content
 
 
 def measured_dims(tensors: Mapping[str, Tensor], audio_heads: int, text_heads: int) -> ModelDimensions:

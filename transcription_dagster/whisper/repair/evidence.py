@@ -12,6 +12,11 @@ from enum import StrEnum
 import numpy as np
 
 from transcription_dagster.model import Word
+from transcription_dagster.whisper.decoding.loop import (
+    MAX_COMPRESSION_RATIO,
+    MAX_NO_SPEECH_PROBABILITY,
+    MIN_LOG_PROBABILITY,
+)
 from transcription_dagster.whisper.spans import Span, without
 from transcription_dagster.whisper.utterances import Utterance
 from transcription_dagster.whisper.voice_activity import FRAME_SECONDS, Sound
@@ -53,10 +58,6 @@ _LONG_NO_SIGNAL = 30.0
 #: Transcribe this much (s) of such a stretch with its neighbour.
 _AROUND_NO_SIGNAL = 1.0
 
-#: Whisper's own thresholds for a silent window, an improbable text and a repetitive text.
-_NO_SPEECH = 0.6
-_IMPROBABLE_TEXT = -1.0
-REPETITIVE = 2.4
 #: Whisper's own thresholds for an anomalous word (`word_anomaly_score`).
 _IMPROBABLE_WORD = 0.15
 _SHORTEST_WORD = 0.133
@@ -96,18 +97,21 @@ def doubts_itself(utterance: Utterance) -> bool:
     """Return whether the model rates the window as silence, or its text as improbable or repetitive."""
     return (
         is_silence(utterance)
-        or utterance.average_log_probability < _IMPROBABLE_TEXT
-        or utterance.compression_ratio > REPETITIVE
+        or utterance.average_log_probability < MIN_LOG_PROBABILITY
+        or utterance.compression_ratio > MAX_COMPRESSION_RATIO
     )
 
 
 def is_silence(utterance: Utterance) -> bool:
     """Return whether the model considers silence more likely than speech in this utterance's window."""
-    return utterance.no_speech_probability > _NO_SPEECH
+    return utterance.no_speech_probability > MAX_NO_SPEECH_PROBABILITY
 
 
 def is_anomalous(words: Sequence[Word]) -> bool:
-    """Return whether words are so short, long or improbable that Whisper's own rule takes them for hallucinations."""
+    """Return whether words are so short, long or improbable that Whisper's own rule takes them for hallucinations.
+
+    The rule is `is_segment_anomaly` of `whisper.transcribe`, with a score for each word.
+    """
     scores = [_anomaly(word) for word in words[:8]]
     return bool(scores) and (sum(scores) >= 3 or sum(scores) + 0.01 >= len(scores))
 

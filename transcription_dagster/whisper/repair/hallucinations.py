@@ -18,8 +18,8 @@ from itertools import groupby, pairwise
 from transcription_dagster.language.alignment import align
 from transcription_dagster.model import DoubtfulSpeech, RemovedSpeech, Word
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.whisper.decoding.loop import MAX_COMPRESSION_RATIO, MAX_TRUSTED_TEMPERATURE
 from transcription_dagster.whisper.repair.evidence import (
-    REPETITIVE,
     Witness,
     doubts_itself,
     is_condemned,
@@ -42,8 +42,6 @@ _AROUND = 1.0
 _SAME_PLACE = 1.0
 #: A shorter silence (s) is part of speech: word times are too inexact to judge words in it.
 _LONG_SILENCE = 2.0
-#: A second pass over a loop is trusted up to this temperature; Whisper itself distrusts text above it.
-_TRUSTED_TEMPERATURE = 0.5
 
 #: Transcribes the given spans again, without the preceding text. Second argument: whether to try all temperatures.
 TranscribeAgain = Callable[[Sequence[Span], bool], list[Utterance]]
@@ -56,8 +54,8 @@ _LONGEST_PHRASE = 30
 
 #: People repeat a phrase two or three times, and short phrases more often: a loop has at least this many repetitions
 #: and words.
-_FEWEST_REPEATS = 4
-_FEWEST_WORDS = 12
+_MIN_REPEATS = 4
+_MIN_WORDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,8 @@ def without_hallucinations(utterances: list[Utterance], sound: Sound, transcribe
         utterances, [suspect and not is_condemned(each) for suspect, each in zip(suspects, against, strict=True)]
     )
     if doubts:
-        again = transcribe_again(merged([_around(run.words, sound.seconds) for run in doubts], gap=0.01), False)
+        places = [run.span.widened(_AROUND, limit=sound.seconds) for run in doubts]
+        again = transcribe_again(merged(places, gap=0.01), False)
         for run in doubts:
             for index, witness in _not_repeated(run, again):
                 against[index] |= {witness}
@@ -88,7 +87,8 @@ def without_hallucinations(utterances: list[Utterance], sound: Sound, transcribe
     removed = [_removed(run, against) for run in _runs(utterances, condemned)]
     kept_suspects = [suspect and not removal for suspect, removal in zip(suspects, condemned, strict=True)]
     doubtful = [
-        DoubtfulSpeech(run.start, run.end, run.text, _named(against, run)) for run in _runs(utterances, kept_suspects)
+        DoubtfulSpeech(run.span.start, run.span.end, run.text, _names_of_witnesses(against, run))
+        for run in _runs(utterances, kept_suspects)
     ]
     return Judgement(_pruned(utterances, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
 
@@ -101,12 +101,13 @@ class _Run:
     words: tuple[Word, ...]
 
     @property
-    def start(self) -> float:
-        return self.words[0].start
+    def span(self) -> Span:
+        return Span(self.words[0].start, self.words[-1].end)
 
     @property
-    def end(self) -> float:
-        return self.words[-1].end
+    def indices(self) -> range:
+        """Return the indices of its words among all words."""
+        return range(self.first, self.first + len(self.words))
 
     @property
     def text(self) -> str:
@@ -115,26 +116,26 @@ class _Run:
 
 def _runs(utterances: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
     """Return the runs of flagged words, each within one utterance."""
-    places = [(number, word) for number, utterance in enumerate(utterances) for word in utterance.words]
-    marked_runs = []
-    marked = (
-        (flag, number, index, word) for index, ((number, word), flag) in enumerate(zip(places, flags, strict=True))
-    )
-    for (flag, _), group in groupby(marked, key=lambda item: item[:2]):
-        if flag:
-            items = list(group)
-            marked_runs.append(_Run(items[0][2], tuple(item[3] for item in items)))
-    return marked_runs
+    runs: list[_Run] = []
+    first = 0
+    for utterance in utterances:
+        indices = range(first, first + len(utterance.words))
+        first = indices.stop
+        for is_flagged, group in groupby(zip(indices, utterance.words, strict=True), key=lambda item: flags[item[0]]):
+            if is_flagged:
+                places, words = zip(*group, strict=True)
+                runs.append(_Run(places[0], words))
+    return runs
 
 
 def _removed(run: _Run, against: Evidence) -> RemovedSpeech:
-    silent = any(is_denied_by_sound(against[index]) for index in range(run.first, run.first + len(run.words)))
+    silent = any(is_denied_by_sound(against[index]) for index in run.indices)
     reason = NO_SPEECH_HERE if silent else NOT_REPEATED
-    return RemovedSpeech(run.start, run.end, run.text, reason, _named(against, run))
+    return RemovedSpeech(run.span.start, run.span.end, run.text, reason, _names_of_witnesses(against, run))
 
 
-def _around(words: Sequence[Word], seconds: float) -> Span:
-    return Span(max(0.0, words[0].start - _AROUND), min(seconds, words[-1].end + _AROUND))
+def _names_of_witnesses(against: Evidence, run: _Run) -> tuple[str, ...]:
+    return tuple(sorted({str(witness) for index in run.indices for witness in against[index]}))
 
 
 def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, Witness]]:
@@ -144,7 +145,7 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
     silence and repeats less than half of the words, which may be chance. A second pass that doubts its own text for
     another reason is no witness.
     """
-    place = Span(run.start - _AROUND, run.end + _AROUND)
+    place = Span(run.span.start - _AROUND, run.span.end + _AROUND)
     near = [utterance for utterance in again if utterance.start < place.end and utterance.end > place.start]
     silent = not near or any(is_silence(utterance) for utterance in near)
     if not silent and any(doubts_itself(utterance) for utterance in near):
@@ -159,7 +160,7 @@ def _not_repeated(run: _Run, again: Sequence[Utterance]) -> Iterator[tuple[int, 
     if silent and 2 * len(repeated) < len(run.words):
         repeated.clear()
     witness = Witness.MODEL if silent else Witness.HEARING
-    yield from ((run.first + index, witness) for index in range(len(run.words)) if index not in repeated)
+    yield from ((index, witness) for place, index in enumerate(run.indices) if place not in repeated)
 
 
 def _in_long_silences(utterances: Sequence[Utterance], flags: Sequence[bool]) -> list[bool]:
@@ -205,10 +206,10 @@ def _without_loops(
     again = transcribe_again(places, True)
     removed = []
     for place in places:
-        second = list(_only(again, place.holds))
+        second = _words_at(again, place.holds)
         if second and is_better(second):
             removed += _replaced(utterances, second, place)
-            others = _only(utterances, lambda moment, place=place: not place.holds(moment))
+            others = _words_at(utterances, lambda moment, place=place: not place.holds(moment))
             utterances = sorted([*others, *second], key=lambda utterance: utterance.start)
     return utterances, removed
 
@@ -228,7 +229,7 @@ def _loop_places(utterances: Sequence[Utterance], sound: Sound) -> tuple[Span, .
     for utterance in utterances:
         indices = range(first, first + len(utterance.words))
         first = indices.stop
-        if utterance.compression_ratio > REPETITIVE and spoken.isdisjoint(indices):
+        if utterance.compression_ratio > MAX_COMPRESSION_RATIO and spoken.isdisjoint(indices):
             places.append(Span(utterance.start, utterance.end))
     return merged(sorted(place for place in places if place.seconds > 0), gap=0.01)
 
@@ -236,7 +237,7 @@ def _loop_places(utterances: Sequence[Utterance], sound: Sound) -> tuple[Span, .
 def is_better(second: Sequence[Utterance]) -> bool:
     """Return whether a second pass may replace a loop: it trusts its own text and contains no loop."""
     return not (
-        any(doubts_itself(utterance) or utterance.temperature > _TRUSTED_TEMPERATURE for utterance in second)
+        any(doubts_itself(utterance) or utterance.temperature > MAX_TRUSTED_TEMPERATURE for utterance in second)
         or find_loops([word.text for word in words_of(second)])
     )
 
@@ -252,18 +253,14 @@ def _replaced(utterances: Sequence[Utterance], second: Sequence[Utterance], plac
             yield RemovedSpeech(lost[0].start, lost[-1].end, join_words(lost), LOOPS, (Witness.HEARING,), instead)
 
 
-def _only(utterances: Iterable[Utterance], wanted: Callable[[float], bool]) -> Iterator[Utterance]:
-    """Yield the utterances reduced to words whose middle is at a wanted moment."""
+def _words_at(utterances: Iterable[Utterance], is_wanted: Callable[[float], bool]) -> list[Utterance]:
+    """Return the utterances reduced to the words whose middle is at a wanted moment."""
+    reduced = []
     for utterance in utterances:
-        words = tuple(word for word in utterance.words if wanted(middle_of(word)))
+        words = tuple(word for word in utterance.words if is_wanted(middle_of(word)))
         if words:
-            yield utterance if len(words) == len(utterance.words) else with_words(utterance, words)
-
-
-def _named(against: Evidence, run: _Run) -> tuple[str, ...]:
-    return tuple(
-        sorted({str(witness) for index in range(run.first, run.first + len(run.words)) for witness in against[index]})
-    )
+            reduced.append(utterance if len(words) == len(utterance.words) else with_words(utterance, words))
+    return reduced
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +289,7 @@ def find_loops(words: Sequence[str]) -> list[Loop]:
     for length in range(1, _LONGEST_PHRASE + 1):
         for start, stop in _repeating_stretches(plain, length):
             repeats = (stop - start) // length
-            if repeats < _FEWEST_REPEATS or repeats * length < _FEWEST_WORDS:
+            if repeats < _MIN_REPEATS or repeats * length < _MIN_WORDS:
                 continue
             if all(stop <= loop.first or start >= loop.stop for loop in accepted):
                 accepted.append(Loop(start, stop, length))

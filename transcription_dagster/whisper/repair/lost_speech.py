@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -17,9 +18,9 @@ from transcription_dagster.whisper.utterances import Utterance, middle_of, with_
 from transcription_dagster.whisper.voice_activity import Sound
 
 #: Seconds of speech without a word that count as lost; less is a breath, a filler or an error of word times.
-_LEAST_SECONDS = 1.0
+_MIN_SECONDS = 1.0
 #: Near removed text less speech (s) counts as lost, and this is how near (s).
-_LEAST_DISPLACED_SECONDS = 0.4
+_MIN_DISPLACED_SECONDS = 0.4
 _DISPLACED_SECONDS = 2.0
 #: A word accounts for speech within this distance, in seconds.
 _NEAR_SECONDS = 0.3
@@ -31,7 +32,7 @@ _PAUSE_SECONDS = 0.5
 #: would otherwise be more than one per this many seconds of sound, or more than this many.
 _BREATHS_SECONDS = 2.0
 _SECONDS_FOR_A_PART = 10.0
-_FEWEST_PARTS = 10
+_MIN_PARTS = 10
 #: Seconds of audio around speech that are transcribed with it.
 _AROUND_SECONDS = 0.3
 #: Seconds that the words of lost speech may extend beyond it.
@@ -39,7 +40,7 @@ _EDGE_SECONDS = 0.5
 #: Misplaced words are this close (s) to where they were spoken, and at least this many of them are this short (s).
 _MISPLACED_SECONDS = 5.0
 _SQUEEZED_SECONDS = 0.04
-_FEWEST_SQUEEZED = 3
+_MIN_SQUEEZED = 3
 #: A second pass is discarded if at least this share of its words repeats misplaced ones.
 _REPEATED = 2 / 3
 
@@ -56,11 +57,12 @@ def with_lost_speech(
     stays without words is transcribed once more, breath by breath: when a phrase is repeated many times in one window,
     the model writes it only once.
     """
-    near = merged(sorted(_widened(item, _DISPLACED_SECONDS, sound.seconds) for item in removed), gap=0.0)
+    places = (Span(item.start, item.end).widened(_DISPLACED_SECONDS, limit=sound.seconds) for item in removed)
+    near = merged(sorted(places), gap=0.0)
     certain = speech_without_words(words_of(utterances), sound)
-    spans = speech_without_words(words_of(utterances), sound, _LEAST_DISPLACED_SECONDS) if near else certain
+    spans = speech_without_words(words_of(utterances), sound, _MIN_DISPLACED_SECONDS) if near else certain
     lost = [span for span in spans if span in certain or common(span, near)]
-    whole = merged([_widened(span, _AROUND_SECONDS, sound.seconds) for span in lost], gap=0.01)
+    whole = merged([span.widened(_AROUND_SECONDS, limit=sound.seconds) for span in lost], gap=0.01)
     utterances = _with_credible(utterances, lost, whole, sound, transcribe_again)
     breaths = _breaths(speech_without_words(words_of(utterances), sound), sound)
     utterances = _with_credible(utterances, breaths, breaths, sound, transcribe_again)
@@ -96,7 +98,7 @@ def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
 
     The longer the stretches, the longer the parts: each part costs as much as a window.
     """
-    most = max(_FEWEST_PARTS, sound.seconds / _SECONDS_FOR_A_PART)
+    most = max(_MIN_PARTS, sound.seconds / _SECONDS_FOR_A_PART)
     longest = max(_BREATHS_SECONDS, sum(span.seconds for span in spans) / most)
     parts: list[Span] = []
     for span in spans:
@@ -109,12 +111,12 @@ def _breaths(spans: Sequence[Span], sound: Sound) -> list[Span]:
     return parts
 
 
-def speech_without_words(words: Iterable[Word], sound: Sound, least: float = _LEAST_SECONDS) -> tuple[Span, ...]:
+def speech_without_words(words: Iterable[Word], sound: Sound, least: float = _MIN_SECONDS) -> tuple[Span, ...]:
     """Return the stretches that hold at least `least` seconds of speech without a word near it."""
     covered = merged(sorted(_near_words(words)), gap=0.0)
     left = [part for span in sound.speech for part in without(span, covered)]
     stretches = merged(left, _PAUSE_SECONDS)
-    return tuple(span for span in stretches if sum(_overlap_seconds(part, span) for part in left) >= least)
+    return tuple(span for span in stretches if sum(span.overlap_seconds(part) for part in left) >= least)
 
 
 def _near_words(words: Iterable[Word]) -> Iterable[Span]:
@@ -126,21 +128,13 @@ def _near_words(words: Iterable[Word]) -> Iterable[Span]:
             yield Span(word.end - _WORD_SECONDS, word.end + _NEAR_SECONDS)
 
 
-def _overlap_seconds(part: Span, span: Span) -> float:
-    return max(0.0, min(part.end, span.end) - max(part.start, span.start))
-
-
-def _widened(span: Span | RemovedSpeech, seconds: float, limit: float) -> Span:
-    return Span(max(0.0, span.start - seconds), min(limit, span.end + seconds))
-
-
 def _credible(again: Sequence[Utterance], utterances: Sequence[Utterance], span: Span, sound: Sound) -> list[Utterance]:
     """Return the words of a second pass that belong to lost speech, if they are beyond doubt.
 
     These words have no other evidence: the model must trust them, most of their time must be voiced, and they must not
     be a loop.
     """
-    place = _widened(span, _EDGE_SECONDS, sound.seconds)
+    place = span.widened(_EDGE_SECONDS, limit=sound.seconds)
     known = [
         word
         for utterance in utterances
@@ -177,9 +171,9 @@ def _is_known(word: Word, known: Sequence[Word]) -> bool:
 
 def _are_misplaced(words: Sequence[Word], utterances: Sequence[Utterance], span: Span) -> bool:
     """Return whether the first pass has these words nearby, squeezed into too little time for speech."""
-    place = _widened(span, _MISPLACED_SECONDS, span.end + _MISPLACED_SECONDS)
+    place = span.widened(_MISPLACED_SECONDS, limit=math.inf)
     near = [word for word in words_of(utterances) if word.start < place.end and word.end > place.start]
-    if sum(word.end - word.start <= _SQUEEZED_SECONDS for word in near) < _FEWEST_SQUEEZED:
+    if sum(word.end - word.start <= _SQUEEZED_SECONDS for word in near) < _MIN_SQUEEZED:
         return False
     texts = Counter(fold(word.text) for word in words)
     repeated = (texts & Counter(fold(word.text) for word in near)).total()

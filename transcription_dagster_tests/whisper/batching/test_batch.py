@@ -111,7 +111,7 @@ def test_alone_or_in_fixed_shapes_results_are_the_same_to_the_last_bit():
 
 def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, samples, monkeypatch):
     # No text is likely enough, so every window tries all temperatures.
-    monkeypatch.setattr(decoding_loop, "_LEAST_LOG_PROBABILITY", 1.0)
+    monkeypatch.setattr(decoding_loop, "MIN_LOG_PROBABILITY", 1.0)
     batch = Batch(model, 1)
     chosen = options(temperatures=(0.0, 0.2, 0.4), clips=[Span(0.0, 6.0)])
     results = run_together(batch, {"wav": loop_of(model, samples["wav"], chosen)})

@@ -11,7 +11,7 @@ from whisper.audio import N_FRAMES
 from transcription_dagster.errors import InvalidSetting
 from transcription_dagster.model import SpeechOptions
 from transcription_dagster.whisper.decoding.requests import Align, Decode, Detect, Window, run_requests
-from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, language_choice, stretches
+from transcription_dagster.whisper.decoding.spoken_languages import SpokenLanguages, candidate_languages, stretches
 from transcription_dagster.whisper.spans import Span
 
 #: Seconds of a spectrogram, and the padding after it.
@@ -100,12 +100,12 @@ def test_similar_languages_do_not_replace_one_another():
 
 def test_only_candidate_languages_are_chosen():
     listener = Listener({ENGLISH: "no", GERMAN: "de"})
-    assert told(SpokenLanguages([ENGLISH, GERMAN], among=("de", "fr")), listener, 0)[0] in ("de", "fr")
+    assert told(SpokenLanguages([ENGLISH, GERMAN], candidates=("de", "fr")), listener, 0)[0] in ("de", "fr")
 
 
 def test_a_language_unknown_to_the_model_is_never_chosen():
     listener = Listener({ENGLISH: "en"})
-    assert told(SpokenLanguages([ENGLISH], among=("yue", "en")), listener, 0) == ("en", 30)
+    assert told(SpokenLanguages([ENGLISH], candidates=("yue", "en")), listener, 0) == ("en", 30)
 
 
 def test_later_decisions_follow_the_preceding_language():
@@ -120,7 +120,7 @@ def test_later_decisions_follow_the_preceding_language():
 def test_a_known_language_needs_no_request():
     listener = Listener({ENGLISH: "en"})
     assert told(SpokenLanguages.fixed("cy"), listener, 0) == ("cy", 30)
-    assert told(SpokenLanguages([ENGLISH], among=("cy",)), listener, 0) == ("cy", 30)
+    assert told(SpokenLanguages([ENGLISH], candidates=("cy",)), listener, 0) == ("cy", 30)
     assert listener.requests == []
 
 
@@ -180,24 +180,24 @@ def test_speech_is_cut_at_its_pauses(speech: Sequence[Span], starts: Sequence[fl
     ],
 )
 def test_languages_by_code_and_by_name(language, codes):
-    assert language_choice(SpeechOptions("base", language=language), multilingual=True) == codes
+    assert candidate_languages(SpeechOptions("base", language=language), multilingual=True) == codes
 
 
 def test_a_given_language_takes_precedence_over_candidates():
     limited = SpeechOptions("base", languages=("en", "German", "de"))
-    assert language_choice(limited, multilingual=True) == ("en", "de")
+    assert candidate_languages(limited, multilingual=True) == ("en", "de")
     fixed = SpeechOptions("base", language="fr", languages=("en", "de"))
-    assert language_choice(fixed, multilingual=True) == ("fr",)
+    assert candidate_languages(fixed, multilingual=True) == ("fr",)
 
 
 @pytest.mark.parametrize("language", ["xx", "", "klingon", "-", "en; drop table"])
 def test_an_unknown_language_is_refused(language):
     with pytest.raises(InvalidSetting, match="not a language"):
-        language_choice(SpeechOptions("base", language=language), multilingual=True)
+        candidate_languages(SpeechOptions("base", language=language), multilingual=True)
 
 
 def test_an_english_only_model_refuses_other_languages():
-    assert language_choice(SpeechOptions("base.en", language="english"), multilingual=False) == ("en",)
-    assert language_choice(SpeechOptions("base.en", languages=("de", "en")), multilingual=False) == ("en",)
+    assert candidate_languages(SpeechOptions("base.en", language="english"), multilingual=False) == ("en",)
+    assert candidate_languages(SpeechOptions("base.en", languages=("de", "en")), multilingual=False) == ("en",)
     with pytest.raises(InvalidSetting, match="English only, not French"):
-        language_choice(SpeechOptions("base.en", language="fr"), multilingual=False)
+        candidate_languages(SpeechOptions("base.en", language="fr"), multilingual=False)
