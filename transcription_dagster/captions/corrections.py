@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise, repeat
 
 from transcription_dagster.captions.layout import DASH, CaptionLimits, break_lines
-from transcription_dagster.captions.marks import NOTES, OWN_TURNS, MarkedToken, join_quotes, marked_tokens, shown_tokens
+from transcription_dagster.captions.marks import NOTES, OWN_TURNS, MarkedToken, marked_tokens, shown_tokens
+from transcription_dagster.captions.songs import join_quotes
 from transcription_dagster.errors import UnrelatedText
-from transcription_dagster.language.alignment import AlignedBlock, Token, align, counterparts, related_share, tokenize
+from transcription_dagster.language.alignment import AlignedBlock, align, counterparts, related_share
 from transcription_dagster.language.boundaries import closes_sentence
+from transcription_dagster.language.tokenization import Token, tokenize
 from transcription_dagster.model import Cue, Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words
 

@@ -9,7 +9,7 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from transcription_dagster.captions.layout import DASH, CaptionLimits, break_lines, display_width
-from transcription_dagster.captions.marks import SungWords, join_marks
+from transcription_dagster.captions.songs import SungWords, join_marks
 from transcription_dagster.language.boundaries import break_cost, ends_sentence
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.transcripts.channels import spread_turns

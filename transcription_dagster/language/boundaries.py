@@ -46,7 +46,7 @@ _CLOSERS = "\"'”’»)]}」』）】〉》"
 _SENTENCE_MARKS = "!?。！？｡؟۔।॥។။"
 _CLAUSE_MARKS = ",;:—–、，；：،؛၊"
 _CORE = re.compile(r"^\W+|\W+$")
-#: Musical notes of songs, which stick to their words (`captions.marks`).
+#: Musical notes of songs, which stick to their words (`captions.songs`).
 _SONG_OPENS = re.compile(r"[♩♪♫♬]+\s?\S|#\s\S")
 _SONG_CLOSES = re.compile(r"\S\s?[♩♪♫♬]+[.,;!?]*\Z|\S\s#[.,;!?]*\Z")
 #: Scripts without spaces between words, whose words only a dictionary tells: Thai, Lao, Tibetan, Burmese and Khmer.
