@@ -28,7 +28,7 @@ from transcription_dagster.captions.markup import (
     without_invisible,
 )
 from transcription_dagster.captions.subtitles import CaptionFile
-from transcription_dagster.language.alignment import Token
+from transcription_dagster.language.tokenization import Token
 from transcription_dagster.model import Word
 
 #: Share of cues starting with the previous line above which captions without word times count as rolling.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transcription_dagster.captions.marks import NOTES, TURNS
-from transcription_dagster.language.alignment import Token, tokenize
+from transcription_dagster.language.tokenization import Token, token_starts, tokenize
 
 CaptionKind = Literal["srt", "vtt"]
 
@@ -104,12 +104,12 @@ def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:
     shown_by = [atom for atom in atoms for _ in atom.shown]
     text = "".join(atom.shown for atom in atoms)
     words: list[ShownWord] = []
+    tokens = tokenize(text)
     position = line = 0
-    for token in tokenize(text):
-        first = text.index(token.text, position)
+    for token, first in zip(tokens, token_starts(text, tokens), strict=True):
         line += text.count("\n", position, first)
-        position = first + len(token.text)
-        own = {id(atom): atom for atom in shown_by[first:position]}
+        position = first
+        own = {id(atom): atom for atom in shown_by[first : first + len(token.text)]}
         words.append(ShownWord(token, line, tuple(own.values())))
     return words
 

@@ -12,8 +12,9 @@ from enum import StrEnum
 import numpy as np
 
 from transcription_dagster.captions.layout import CaptionLimits, display_width
-from transcription_dagster.language.alignment import AlignedBlock, align, tokenize
+from transcription_dagster.language.alignment import AlignedBlock, align
 from transcription_dagster.language.spelling import fold
+from transcription_dagster.language.tokenization import tokenize
 from transcription_dagster.language.writing_rules import NUMBER_WORDS
 from transcription_dagster.model import Cue, Gap, Segment, Word
 

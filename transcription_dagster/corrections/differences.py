@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from transcription_dagster.language.alignment import AlignedBlock, Token, align
+from transcription_dagster.language.alignment import AlignedBlock, align
+from transcription_dagster.language.tokenization import Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from transcription_dagster.corrections.changes import UNINTELLIGIBLE, ChangedWor
 from transcription_dagster.corrections.differences import token_differences
 from transcription_dagster.corrections.reading import CorrectedReading, Passage
 from transcription_dagster.errors import UnusableCorrection
-from transcription_dagster.language.alignment import Token, tokenize
+from transcription_dagster.language.tokenization import Token, tokenize
 from transcription_dagster.model import Word
 from transcription_dagster.transcripts.plain_text import join_words
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.corrections.changes import Change, ChangedWords, WordRange
 from transcription_dagster.corrections.differences import token_differences
-from transcription_dagster.language.alignment import Token, tokenize
+from transcription_dagster.language.tokenization import Token, tokenize
 from transcription_dagster.model import Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words, paragraph_starts
 from transcription_dagster.transcripts.reading import Turn

@@ -10,7 +10,8 @@ from itertools import accumulate, pairwise
 from typing import Protocol, TypeVar
 
 from transcription_dagster.insights.findings import Entity, Insights, KeyPhrase, Language, Sentiment
-from transcription_dagster.language.alignment import align, counterparts, tokenize
+from transcription_dagster.language.alignment import align, counterparts
+from transcription_dagster.language.tokenization import token_starts, tokenize
 from transcription_dagster.model import Word
 from transcription_dagster.settings import Settings
 
@@ -59,13 +60,13 @@ def language_parts(text: str, words: Sequence[Word], language: str) -> tuple[Lan
     """
     old = [(token.text, word.language or language) for word in words for token in tokenize(word.text)]
     spoken = {code for _, code in old}
-    new = [token.text for token in tokenize(text)]
+    new = tokenize(text)
     if len(spoken) < 2 or not new:
         return (LanguagePart(next(iter(spoken), language), 0, len(text)),)
-    codes = _codes([token for token, _ in old], [code for _, code in old], new)
+    codes = _codes([token for token, _ in old], [code for _, code in old], [token.text for token in new])
     firsts = [0, *(number for number, (one, other) in enumerate(pairwise(codes), start=1) if one != other)]
-    places = _places(text, new)
-    edges = [0, *(places[first] for first in firsts[1:]), len(text)]
+    starts = token_starts(text, new)
+    edges = [0, *(starts[first] for first in firsts[1:]), len(text)]
     return tuple(LanguagePart(codes[first], *edge) for first, edge in zip(firsts, pairwise(edges), strict=True))
 
 
@@ -119,16 +120,6 @@ def _codes(old: Sequence[str], codes: Sequence[str], new: Sequence[str]) -> list
         else:
             assigned += [assigned[-1] if assigned else codes[0]] * size
     return assigned
-
-
-def _places(text: str, tokens: Sequence[str]) -> list[int]:
-    """Return the start of each token in a text."""
-    places, end = [], 0
-    for token in tokens:
-        start = text.index(token, end)
-        places.append(start)
-        end = start + len(token)
-    return places
 
 
 def _placed(findings: Sequence[Placed], own: Sequence[LanguagePart]) -> list[Placed]:

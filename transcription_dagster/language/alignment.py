@@ -1,9 +1,8 @@
-"""Align two wordings of the same speech word by word; long ones are cut into parts first."""
+"""Align two wordings of the same speech word by word; long ones are cut into parts first (`cut_parts`)."""
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -12,7 +11,6 @@ from operator import itemgetter
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
-from transcription_dagster.language.boundaries import is_unspaced
 from transcription_dagster.language.spelling import fold
 
 #: Product of the lengths that one native call may align: at most a tenth of a second on a slow core.
@@ -34,113 +32,6 @@ _MATCHED_PAIRS = 10_000
 #: Words of a changed stretch compared at once.
 _COMPARED_WORDS = 2_000
 
-#: Marks and closing punctuation stay with the character before them, opening punctuation with the one after it.
-_CHARACTER = re.compile(r"[「『（【〈《“‘(\[]*[^\W_](?:[^\w\s「『（【〈《“‘(\[]|[\u0e30-\u0e4e\u0eb0-\u0ece])*|\S")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """[`old_first`, `old_stop`) of one sequence, to align with [`new_first`, `new_stop`) of the other."""
-
-    old_first: int
-    old_stop: int
-    new_first: int
-    new_stop: int
-
-    @property
-    def old_slice(self) -> slice:
-        return slice(self.old_first, self.old_stop)
-
-    @property
-    def new_slice(self) -> slice:
-        return slice(self.new_first, self.new_stop)
-
-    @property
-    def size(self) -> int:
-        """Return the cost of aligning it."""
-        return (self.old_stop - self.old_first) * (self.new_stop - self.new_first)
-
-
-def cut_parts(old: Sequence[int], new: Sequence[int]) -> list[Part]:
-    """Cut two sequences into parts that cover both in order; short ones stay whole.
-
-    Stretches of thousands of words without an anchor are cut into equal shares.
-    """
-    whole = Part(0, len(old), 0, len(new))
-    if whole.size <= _LARGEST:
-        return [whole]
-    parts: list[Part] = []
-    old_first = new_first = 0
-    for old_cut, new_cut in _anchors(old, new):
-        if max(old_cut - old_first, new_cut - new_first) >= _PART_WORDS:
-            parts.append(Part(old_first, old_cut, new_first, new_cut))
-            old_first, new_first = old_cut, new_cut
-    parts.append(Part(old_first, len(old), new_first, len(new)))
-    return [smaller for part in parts for smaller in ([part] if part.size <= _LARGEST else evenly(part, _PART_WORDS))]
-
-
-def evenly(part: Part, words: int) -> Iterator[Part]:
-    """Cut a part into equal shares with at most the given number of words on the longer side."""
-    old_length, new_length = part.old_stop - part.old_first, part.new_stop - part.new_first
-    count = max(1, -(-max(old_length, new_length) // words))
-    olds = [part.old_first + old_length * number // count for number in range(count + 1)]
-    news = [part.new_first + new_length * number // count for number in range(count + 1)]
-    for number in range(count):
-        yield Part(olds[number], olds[number + 1], news[number], news[number + 1])
-
-
-def _anchors(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, int]]:
-    """Return cutting points inside stretches that occur once in each sequence, increasing in both."""
-    places = _once(new)
-    pairs = [
-        (here, places[stretch]) for stretch, here in sorted(_once(old).items(), key=itemgetter(1)) if stretch in places
-    ]
-    middle = _STRETCH // 2
-    return [(pairs[index][0] + middle, pairs[index][1] + middle) for index in _rising([there for _, there in pairs])]
-
-
-def _once(sequence: Sequence[int]) -> dict[tuple[int, ...], int]:
-    """Return the start of each stretch of `_STRETCH` numbers that occurs exactly once."""
-    places: dict[tuple[int, ...], int] = {}
-    repeated: set[tuple[int, ...]] = set()
-    for place, stretch in enumerate(zip(*(sequence[shift:] for shift in range(_STRETCH)), strict=False)):
-        if stretch in places:
-            repeated.add(stretch)
-        else:
-            places[stretch] = place
-    for stretch in repeated:
-        del places[stretch]
-    return places
-
-
-def _rising(values: Sequence[int]) -> list[int]:
-    """Return the indices of the longest increasing subsequence of distinct values (patience sorting)."""
-    tops: list[int] = []
-    top_indices: list[int] = []
-    before: list[int] = []
-    for index, value in enumerate(values):
-        pile = bisect_left(tops, value)
-        before.append(top_indices[pile - 1] if pile else -1)
-        if pile == len(tops):
-            tops.append(value)
-            top_indices.append(index)
-        else:
-            tops[pile], top_indices[pile] = value, index
-    chain: list[int] = []
-    index = top_indices[-1] if top_indices else -1
-    while index >= 0:
-        chain.append(index)
-        index = before[index]
-    return chain[::-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word of a text, and whether it follows the word before it without a space."""
-
-    text: str
-    glued: bool = False
-
 
 @dataclass(frozen=True, slots=True)
 class AlignedBlock:
@@ -151,43 +42,6 @@ class AlignedBlock:
     old_stop: int
     new_first: int
     new_stop: int
-
-
-def tokenize(text: str) -> list[Token]:
-    """Split a text into words; in a script without spaces, into characters with their marks.
-
-    A line break inside such a script joins its neighbours, because the text was only wrapped there.
-    """
-    if text.isascii():
-        return [Token(chunk) for chunk in text.split()]
-    tokens: list[Token] = []
-    for line in text.splitlines():
-        for position, chunk in enumerate(line.split()):
-            joins = position == 0 and bool(tokens) and is_unspaced(tokens[-1].text[-1]) and is_unspaced(chunk[0])
-            if chunk.isascii():
-                tokens.append(Token(chunk, joins))
-                continue
-            for number, part in enumerate(_parts(chunk)):
-                tokens.append(Token(part, glued=number > 0 or joins))
-    return tokens
-
-
-def _parts(chunk: str) -> Iterator[str]:
-    """Cut a chunk without spaces after each character of an unspaced script."""
-    if not any(is_unspaced(character) for character in chunk):
-        yield chunk
-        return
-    spaced = ""
-    for part in _CHARACTER.findall(chunk):
-        if any(is_unspaced(character) and character.isalnum() for character in part):
-            if spaced:
-                yield spaced
-            yield part
-            spaced = ""
-        else:
-            spaced += part
-    if spaced:
-        yield spaced
 
 
 def align(old: Sequence[str], new: Sequence[str]) -> list[AlignedBlock]:
@@ -283,3 +137,101 @@ def _likeness(old: str, new: str) -> float:
     """Return the share of common letters of two words; 0 if neither is a correction of the other."""
     share = fuzz.ratio(old.casefold(), new.casefold())
     return share / 100 if share >= _CORRECTION else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """[`old_first`, `old_stop`) of one sequence, to align with [`new_first`, `new_stop`) of the other."""
+
+    old_first: int
+    old_stop: int
+    new_first: int
+    new_stop: int
+
+    @property
+    def old_slice(self) -> slice:
+        return slice(self.old_first, self.old_stop)
+
+    @property
+    def new_slice(self) -> slice:
+        return slice(self.new_first, self.new_stop)
+
+    @property
+    def size(self) -> int:
+        """Return the cost of aligning it."""
+        return (self.old_stop - self.old_first) * (self.new_stop - self.new_first)
+
+
+def cut_parts(old: Sequence[int], new: Sequence[int]) -> list[Part]:
+    """Cut two sequences into parts that cover both in order; short ones stay whole.
+
+    Stretches of thousands of words without an anchor are cut into equal shares.
+    """
+    whole = Part(0, len(old), 0, len(new))
+    if whole.size <= _LARGEST:
+        return [whole]
+    parts: list[Part] = []
+    old_first = new_first = 0
+    for old_cut, new_cut in _anchors(old, new):
+        if max(old_cut - old_first, new_cut - new_first) >= _PART_WORDS:
+            parts.append(Part(old_first, old_cut, new_first, new_cut))
+            old_first, new_first = old_cut, new_cut
+    parts.append(Part(old_first, len(old), new_first, len(new)))
+    return [smaller for part in parts for smaller in ([part] if part.size <= _LARGEST else evenly(part, _PART_WORDS))]
+
+
+def evenly(part: Part, words: int) -> Iterator[Part]:
+    """Cut a part into equal shares with at most the given number of words on the longer side."""
+    old_length, new_length = part.old_stop - part.old_first, part.new_stop - part.new_first
+    count = max(1, -(-max(old_length, new_length) // words))
+    olds = [part.old_first + old_length * number // count for number in range(count + 1)]
+    news = [part.new_first + new_length * number // count for number in range(count + 1)]
+    for number in range(count):
+        yield Part(olds[number], olds[number + 1], news[number], news[number + 1])
+
+
+def _anchors(old: Sequence[int], new: Sequence[int]) -> list[tuple[int, int]]:
+    """Return cutting points inside stretches that occur once in each sequence, increasing in both."""
+    places = _once(new)
+    pairs = [
+        (here, places[stretch]) for stretch, here in sorted(_once(old).items(), key=itemgetter(1)) if stretch in places
+    ]
+    middle = _STRETCH // 2
+    return [
+        (pairs[index][0] + middle, pairs[index][1] + middle) for index in longest_rising([there for _, there in pairs])
+    ]
+
+
+def _once(sequence: Sequence[int]) -> dict[tuple[int, ...], int]:
+    """Return the start of each stretch of `_STRETCH` numbers that occurs exactly once."""
+    places: dict[tuple[int, ...], int] = {}
+    repeated: set[tuple[int, ...]] = set()
+    for place, stretch in enumerate(zip(*(sequence[shift:] for shift in range(_STRETCH)), strict=False)):
+        if stretch in places:
+            repeated.add(stretch)
+        else:
+            places[stretch] = place
+    for stretch in repeated:
+        del places[stretch]
+    return places
+
+
+def longest_rising(values: Sequence[float]) -> list[int]:
+    """Return the indices of the longest subsequence of values that never decreases (patience sorting)."""
+    tops: list[float] = []
+    top_indices: list[int] = []
+    before: list[int] = []
+    for index, value in enumerate(values):
+        pile = bisect_right(tops, value)
+        before.append(top_indices[pile - 1] if pile else -1)
+        if pile == len(tops):
+            tops.append(value)
+            top_indices.append(index)
+        else:
+            tops[pile], top_indices[pile] = value, index
+    chain: list[int] = []
+    index = top_indices[-1] if top_indices else -1
+    while index >= 0:
+        chain.append(index)
+        index = before[index]
+    return chain[::-1]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
+from transcription_dagster.language.alignment import longest_rising
 from transcription_dagster.model import Word
 
 #: Seconds per character for words without a time: about 17 characters a second.
@@ -29,12 +29,13 @@ def repair_timings(words: Sequence[Word]) -> list[Word]:
 def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Sequence[int]) -> list[TimeSpan]:
     """Return a start and an end in seconds for every word.
 
-    `spans` holds the known times of each word, `lengths` its number of characters. The largest increasing set of starts
-    is kept; all other words are placed between their neighbours by their share of the characters, at most at the usual
-    pace of speech. An end after the next start is cut to it.
+    `spans` holds the known times of each word, `lengths` its number of characters. Of the starts, the longest row that
+    never decreases is kept; all other words are placed between their neighbours by their share of the characters, at
+    most at the usual pace of speech. An end after the next start is cut to it.
     """
     starts = [_valid(start) for start, _ in spans]
-    kept = _longest_increasing(starts)
+    known = [(index, start) for index, start in enumerate(starts) if start is not None]
+    kept = [known[place][0] for place in longest_rising([start for _, start in known])]
     placed: list[TimeSpan] = []
     position = 0
     for index in [*kept, len(spans)]:
@@ -43,7 +44,7 @@ def settle_spans(spans: Sequence[tuple[float | None, float | None]], lengths: Se
             right = starts[index] if index < len(spans) else None
             placed += _spread(left, right, lengths[position:index])
         if index < len(spans):
-            placed.append(_known(starts[index] or 0.0, _valid(spans[index][1]), lengths[index]))
+            placed.append(_known_span(starts[index] or 0.0, _valid(spans[index][1]), lengths[index]))
         position = index + 1
     return _cut_overlaps(placed)
 
@@ -53,31 +54,7 @@ def _valid(seconds: float | None) -> float | None:
     return max(0.0, seconds) if seconds is not None and seconds < _BEYOND else None
 
 
-def _longest_increasing(starts: Sequence[float | None]) -> list[int]:
-    """Return the indices of the longest non-decreasing subsequence of the known starts (patience sorting)."""
-    tops: list[float] = []
-    top_indices: list[int] = []
-    before: list[int] = [-1] * len(starts)
-    for index, start in enumerate(starts):
-        if start is None:
-            continue
-        pile = bisect_right(tops, start)
-        before[index] = top_indices[pile - 1] if pile else -1
-        if pile == len(tops):
-            tops.append(start)
-            top_indices.append(index)
-        else:
-            tops[pile] = start
-            top_indices[pile] = index
-    chain: list[int] = []
-    index = top_indices[-1] if top_indices else -1
-    while index >= 0:
-        chain.append(index)
-        index = before[index]
-    return chain[::-1]
-
-
-def _known(start: float, end: float | None, length: int) -> TimeSpan:
+def _known_span(start: float, end: float | None, length: int) -> TimeSpan:
     if end is None:
         return start, round(start + length * SECONDS_PER_CHARACTER, 3)
     return start, max(start, end)

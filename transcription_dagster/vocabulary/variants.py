@@ -9,7 +9,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from transcription_dagster.language.alignment import tokenize
 from transcription_dagster.language.boundaries import is_unspaced
 from transcription_dagster.language.common_words import (
     EVERYDAY,
@@ -20,6 +19,7 @@ from transcription_dagster.language.common_words import (
     is_ordinary_phrase,
 )
 from transcription_dagster.language.spelling import affixes, fold, letters, tokens
+from transcription_dagster.language.tokenization import tokenize
 from transcription_dagster.model import Edit, Term, Word
 from transcription_dagster.transcripts.plain_text import join_words
 

@@ -14,12 +14,10 @@ from transcription_dagster.language import alignment
 from transcription_dagster.language.alignment import (
     AlignedBlock,
     Part,
-    Token,
     align,
     counterparts,
     cut_parts,
     related_share,
-    tokenize,
 )
 from transcription_dagster_tests.captions.speech import spoken_text
 
@@ -93,30 +91,6 @@ def test_counterparts_exist_and_never_go_backward(old: list[str], new: list[str]
     places = counterparts(old, new)
     assert places == sorted(places)
     assert all(0 <= place < len(old) for place in places)
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens"),
-    [
-        ("Hello,  world!\n Yes", ["Hello,", "world!", "Yes"]),
-        ("", []),
-        ("今天，天气", ["今", "+天，", "+天", "+气"]),
-        ("我用iPhone。", ["我", "+用", "+iPhone。"]),
-        ("「今天」很", ["「今", "+天」", "+很"]),
-        ("今天\n天气", ["今", "+天", "+天", "+气"]),
-        ("今天 天气", ["今", "+天", "天", "+气"]),
-        ("ที่นี่", ["ที่", "+นี่"]),
-        ("안녕하세요 여러분", ["안녕하세요", "여러분"]),
-        ("–", ["–"]),
-    ],
-)
-def test_tokens_are_words_or_characters_where_there_are_no_spaces(text: str, tokens: list[str]) -> None:
-    assert tokenize(text) == [Token(token.removeprefix("+"), token.startswith("+")) for token in tokens]
-
-
-@given(st.text(st.characters(exclude_categories=("C",)), max_size=40))
-def test_tokens_lose_nothing(text: str) -> None:
-    assert "".join(token.text for token in tokenize(text)) == "".join(text.split())
 
 
 #: Parts small enough to be tested on short texts.
