@@ -16,7 +16,7 @@ from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.cli.arguments import INPUT, OUTPUT, output_format, read_transcript_file, write_output
 from transcription_dagster.cli.terminal import printable_lines
 from transcription_dagster.model import Cue, Transcript
-from transcription_dagster.refinement.assembly import corrected_transcript
+from transcription_dagster.refinement.edit_anchors import corrected_transcript
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.transcripts.amazon_json import write_transcript

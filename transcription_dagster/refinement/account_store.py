@@ -21,8 +21,13 @@ from transcription_dagster.database.connection import session_lock, transaction
 from transcription_dagster.database.recordings import refuse_forgotten
 from transcription_dagster.model import recording_id
 from transcription_dagster.refinement.accounts import Budgets, Spent, refusal
-from transcription_dagster.refinement.answer_store import PaidReply, enter_reply, paid_replies, spent_since_midnight
-from transcription_dagster.refinement.message_batches.batch_store import committed
+from transcription_dagster.refinement.answer_store import (
+    PaidReply,
+    committed_to_batches,
+    paid_replies,
+    record_reply,
+    spent_since_midnight,
+)
 from transcription_dagster.refinement.messages import MessageReply
 
 _reservation = ClaudeReservationRow.__table__.c
@@ -83,7 +88,7 @@ class ClaudeAccount:
             connection.execute(insert(ClaudeReservationRow).values([self._row(*cost) for cost in costs.items()]))
         return None
 
-    def sending(self, digest: str) -> None:
+    def mark_sent(self, digest: str) -> None:
         # Threads that renew the same rows in different orders would deadlock.
         with self._renewal, transaction(self._engine) as connection:
             connection.execute(self._own(digest).values(sent=True))
@@ -91,14 +96,14 @@ class ClaudeAccount:
             renewed = update(ClaudeReservationRow).where(_reservation.holder == self._holder)
             connection.execute(renewed.values(expires_at=func.now() + _LEASE))
 
-    def unanswered(self, digest: str) -> None:
+    def release(self, digest: str) -> None:
         with transaction(self._engine) as connection:
             connection.execute(self._released(digest))
 
-    def enter(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
+    def record(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
         with transaction(self._engine) as connection:
             connection.execute(self._released(digest))
-            enter_reply(connection, PaidReply(self._recording, digest, self._model, reply, dollars, usable))
+            record_reply(connection, PaidReply(self._recording, digest, self._model, reply, dollars, usable))
 
     def _row(self, digest: str, dollars: float) -> dict[str, Any]:
         return {
@@ -168,5 +173,5 @@ def _spent(connection: Connection, recording: str) -> Spent:
     return Spent(
         recording=float(connection.execute(paid).scalar_one() or 0.0)
         + float(connection.execute(reserved).scalar_one() or 0.0),
-        today=spent_since_midnight(connection) + reserved_dollars(connection) + committed(connection),
+        today=spent_since_midnight(connection) + reserved_dollars(connection) + committed_to_batches(connection),
     )

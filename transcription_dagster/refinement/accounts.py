@@ -68,15 +68,15 @@ class Account(Protocol):
         """Reserve dollars for all the requests, or return why the budget does not allow it."""
         ...
 
-    def sending(self, digest: str) -> None:
-        """Record that a request is about to be sent: its reservation counts as spent if this process dies."""
+    def mark_sent(self, digest: str) -> None:
+        """Mark a request that is about to be sent: its reservation counts as spent if this process dies."""
         ...
 
-    def unanswered(self, digest: str) -> None:
+    def release(self, digest: str) -> None:
         """Release the reservation of an unanswered request."""
         ...
 
-    def enter(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
+    def record(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
         """Replace a reservation by the reply and its cost; `dollars` is None if the price is unknown."""
         ...
 
@@ -104,14 +104,14 @@ class MemoryAccount:
             self._reserved.update(costs)
         return None
 
-    def sending(self, digest: str) -> None:
+    def mark_sent(self, digest: str) -> None:
         """Do nothing: this account ends with its process."""
 
-    def unanswered(self, digest: str) -> None:
+    def release(self, digest: str) -> None:
         with self._lock:
             self._reserved.pop(digest, None)
 
-    def enter(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
+    def record(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
         with self._lock:
             self._reserved.pop(digest, None)
             self._replies[digest] = reply

@@ -1,11 +1,14 @@
-"""Paid replies of Claude: what they cost, and their text for reuse when the same request comes again."""
+"""Paid replies of Claude: what they cost, and their text for reuse when the same request comes again.
+
+It also says what uncollected batches will cost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine, delete, exists, func, insert, or_, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -18,7 +21,7 @@ from transcription_dagster.database.claude_tables import (
 )
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.recordings import is_forgotten
-from transcription_dagster.refinement.messages import MessageReply, TokenUsage
+from transcription_dagster.refinement.messages import MessageReply
 
 #: Time after which an unusable reply no longer prevents the same request.
 _UNUSABLE_FOR = timedelta(days=1)
@@ -51,25 +54,19 @@ def paid_replies(engine: Engine, digests: Collection[str]) -> dict[str, MessageR
     still_counts = or_(_answer.usable, _answer.answered_at > func.now() - _UNUSABLE_FOR)
     statement = select(_answer.digest, _answer.reply).where(_answer.digest.in_(list(digests)), still_counts)
     with transaction(engine) as connection:
-        return {digest: _reply(document) for digest, document in connection.execute(statement)}
+        return {digest: MessageReply.from_json(reply) for digest, reply in connection.execute(statement)}
 
 
-def enter_reply(connection: Connection, paid: PaidReply) -> None:
+def record_reply(connection: Connection, paid: PaidReply) -> None:
     """Record a reply's cost, and keep the reply unless its recording was forgotten meanwhile."""
     usage = asdict(paid.reply.usage)
     entry = {"recording": paid.recording, "model": paid.model, "dollars": paid.dollars, "usage": usage}
     connection.execute(insert(SpendingRow).values(entry))
     if paid.digest is None or is_forgotten(connection, paid.recording):
         return
-    document = asdict(paid.reply)
-    document["text"] = document["text"].replace("\0", "")
-    values = {"reply": document, "usable": paid.usable, "answered_at": func.now()}
+    values = {"reply": paid.reply.to_json(), "usable": paid.usable, "answered_at": func.now()}
     statement = upsert(ClaudeAnswerRow).values(recording=paid.recording, digest=paid.digest, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["recording", "digest"], set_=values))
-
-
-def _reply(document: Mapping[str, Any]) -> MessageReply:
-    return MessageReply(**{**document, "usage": TokenUsage(**document["usage"])})
 
 
 def spent_since_midnight(connection: Connection) -> float:
@@ -77,6 +74,12 @@ def spent_since_midnight(connection: Connection) -> float:
     midnight = text("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
     statement = select(func.coalesce(func.sum(SpendingRow.dollars), 0.0)).where(SpendingRow.spent_at >= midnight)
     return float(connection.execute(statement).scalar_one() or 0.0)
+
+
+def committed_to_batches(connection: Connection) -> float:
+    """Return the maximum expected cost, in dollars, of uncollected batches."""
+    dollars = func.coalesce(func.sum(_batch.state["dollars"].astext.cast(SpendingRow.dollars.type)), 0.0)
+    return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one() or 0.0)
 
 
 def remove_old_answers(engine: Engine, days: float = ANSWER_DAYS) -> None:

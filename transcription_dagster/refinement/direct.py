@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from transcription_dagster.errors import AnswerLost, TranscriptionError, UnusableReply
@@ -10,7 +10,7 @@ from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.accounts import Account, MemoryAccount, estimates, request_digest
 from transcription_dagster.refinement.assembly import Answers, Prepared, assemble, prepare, unrefined
 from transcription_dagster.refinement.messages import MessageReply, MessageRequest, MessageSender, Price, TokenUsage
-from transcription_dagster.refinement.prompt import Answer, read_reply
+from transcription_dagster.refinement.prompt import is_usable, read_reply
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
 from transcription_dagster.refinement.text_windows import TextWindow, split_window
 
@@ -117,41 +117,30 @@ class _Conversation:
         earlier = self._account.paid_replies([digest])
         reply = earlier[digest] if earlier else self._paid_reply(digest, request)
         usage = TokenUsage() if earlier else reply.usage
-        answer = _read(reply)
-        if isinstance(answer, str):
-            return Answers({}, (WindowFailure(window.first, window.stop, answer),), usage, len(earlier))
-        return Answers({window: answer}, (), usage, len(earlier))
+        try:
+            return Answers({window: read_reply(reply)}, (), usage, len(earlier))
+        except UnusableReply as error:
+            return Answers({}, (WindowFailure(window.first, window.stop, str(error)),), usage, len(earlier))
 
     def _paid_reply(self, digest: str, request: MessageRequest) -> MessageReply:
         """Send a request, and record its reply before using it."""
-        self._account.sending(digest)
+        self._account.mark_sent(digest)
         try:
             reply = self._client.send(request)
         except AnswerLost:
             # It may have been billed: the reservation stays, and counts as spent when the account is closed.
             raise
         except TranscriptionError:
-            self._account.unanswered(digest)
+            self._account.release(digest)
             raise
         dollars = self._price.dollars(reply.usage) if self._price else None
-        self._account.enter(digest, reply, dollars, usable=not isinstance(_read(reply), str))
+        self._account.record(digest, reply, dollars, usable=is_usable(reply))
         return reply
 
 
-def _read(reply: MessageReply) -> Answer | str:
-    """Return the answer in a reply, or why it is unusable."""
-    try:
-        return read_reply(reply)
-    except UnusableReply as error:
-        return str(error)
-
-
 def _together(parts: Sequence[Answers]) -> Answers:
-    answered: Mapping[TextWindow, Answer] = {
-        window: answer for part in parts for window, answer in part.answered.items()
-    }
     return Answers(
-        answered,
+        {window: answer for part in parts for window, answer in part.answered.items()},
         tuple(failure for part in parts for failure in part.failures),
         sum((part.usage for part in parts), TokenUsage()),
         sum(part.kept for part in parts),

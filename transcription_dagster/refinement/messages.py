@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
@@ -57,6 +57,15 @@ class MessageReply:
     usage: TokenUsage
     #: Full name of the model that answered.
     model: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the reply as JSON values, without the NUL character, which Postgres rejects."""
+        return {**asdict(self), "text": self.text.replace("\0", "")}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> MessageReply:
+        """Parse what `to_json` returns."""
+        return cls(**{**document, "usage": TokenUsage(**document["usage"])})
 
 
 @dataclass(frozen=True, slots=True)

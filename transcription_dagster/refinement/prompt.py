@@ -190,6 +190,15 @@ def read_reply(reply: MessageReply) -> Answer:
     return Answer(tuple(_edit(item) for item in edits), tuple(_integer(item) for item in topics))
 
 
+def is_usable(reply: MessageReply) -> bool:
+    """Return whether `read_reply` can read a reply."""
+    try:
+        read_reply(reply)
+    except UnusableReply:
+        return False
+    return True
+
+
 def _edit(item: object) -> Edit:
     if not isinstance(item, dict):
         _malformed("an edit is not an object")

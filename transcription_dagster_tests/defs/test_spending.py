@@ -140,7 +140,7 @@ def test_parallel_runs_do_not_reserve_the_same_dollars(engine: Engine, database_
     ):
         assert one.reserve({"a": 4.5}) is None
         assert "$3.5000 are left for today" in (other.reserve({"b": 4.5}) or "")
-        one.unanswered("a")
+        one.release("a")
         assert other.reserve({"b": 4.5}) is None
     assert reserved(engine) == 0
 

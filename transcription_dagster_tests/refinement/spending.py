@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from transcription_dagster.database.connection import Engine, transaction
-from transcription_dagster.refinement.answer_store import spent_since_midnight
-from transcription_dagster.refinement.message_batches.batch_store import committed
+from transcription_dagster.refinement.answer_store import committed_to_batches, spent_since_midnight
 
 
 def spent_today(engine: Engine) -> float:
@@ -14,4 +13,4 @@ def spent_today(engine: Engine) -> float:
 
 def committed_dollars(engine: Engine) -> float:
     with transaction(engine) as connection:
-        return committed(connection)
+        return committed_to_batches(connection)

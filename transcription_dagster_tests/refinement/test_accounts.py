@@ -38,7 +38,7 @@ def test_reserved_dollars_are_not_available() -> None:
         "it would cost about $200.0000 more, and a recording may cost $250.0000, "
         "of which $200.0000 are spent or set aside"
     )
-    account.unanswered("a")
+    account.release("a")
     assert account.reserve({"b": 200.0}) is None
 
 

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Update, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Engine, Update, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql
 
 from transcription_dagster.database.claude_tables import (
     ClaudeBatchRow,
     ClaudeReservationRow,
     RefinementRequestRow,
-    SpendingRow,
 )
 from transcription_dagster.database.connection import session_lock, transaction
 from transcription_dagster.errors import DatabaseUnavailable
 from transcription_dagster.model import recording_id
-from transcription_dagster.refinement.answer_store import PaidReply, enter_reply
+from transcription_dagster.refinement.answer_store import PaidReply, record_reply
 
 _batch = ClaudeBatchRow.__table__.c
 _request = RefinementRequestRow.__table__.c
@@ -41,7 +40,7 @@ class UnconfirmedBatch:
     id: str
     state: dict[str, Any]
     announced_at: datetime
-    #: Age in seconds.
+    #: Time since the intent was recorded.
     age: timedelta
 
 
@@ -121,12 +120,6 @@ def known(engine: Engine, batches: Collection[str]) -> set[str]:
         return set(connection.execute(select(_batch.id).where(_batch.id.in_(batches))).scalars())
 
 
-def committed(connection: Connection) -> float:
-    """Return the maximum expected cost, in dollars, of uncollected batches."""
-    dollars = func.coalesce(func.sum(_batch.state["dollars"].astext.cast(SpendingRow.dollars.type)), 0.0)
-    return float(connection.execute(select(dollars).where(_batch.collected_at.is_(None))).scalar_one() or 0.0)
-
-
 def collect(
     engine: Engine,
     batch: str,
@@ -150,7 +143,7 @@ def collect(
             connection.execute(answer, {"key": recording, "results": results})
         connection.execute(once_more)
         for reply in paid:
-            enter_reply(connection, reply)
+            record_reply(connection, reply)
 
 
 def _of(recordings: Collection[str]) -> Update:

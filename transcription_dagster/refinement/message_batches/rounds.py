@@ -172,15 +172,6 @@ def window_of(custom_id: str) -> str:
     return match["window"] if match else ""
 
 
-def is_usable(reply: MessageReply) -> bool:
-    """Return whether edits can be read from a reply."""
-    try:
-        read_reply(reply)
-    except UnusableReply:
-        return False
-    return True
-
-
 def collect_answers(
     transcript: Transcript,
     terms: Sequence[Term],
@@ -218,21 +209,16 @@ def collect_answers(
 
 
 def results_to_json(results: Iterable[BatchResult]) -> list[Any]:
-    """Return results as JSON values, without the NUL character, which Postgres rejects."""
-    documents = [asdict(result) for result in results]
-    for document in documents:
-        if document["reply"] is not None:
-            document["reply"]["text"] = document["reply"]["text"].replace("\0", "")
-    return documents
+    """Return results as JSON values that Postgres accepts."""
+    return [{**asdict(result), "reply": result.reply and result.reply.to_json()} for result in results]
 
 
 def results_from_json(documents: Iterable[Mapping[str, Any]]) -> list[BatchResult]:
     """Parse what `results_to_json` returns."""
-    return [BatchResult(**{**document, "reply": _reply(document["reply"])}) for document in documents]
-
-
-def _reply(document: Mapping[str, Any] | None) -> MessageReply | None:
-    return None if document is None else MessageReply(**{**document, "usage": TokenUsage(**document["usage"])})
+    return [
+        BatchResult(**{**document, "reply": document["reply"] and MessageReply.from_json(document["reply"])})
+        for document in documents
+    ]
 
 
 def transcript_digest(words: Sequence[Word]) -> str:

@@ -32,7 +32,6 @@ from transcription_dagster.refinement.message_batches.rounds import (
     Plan,
     collect_answers,
     fingerprint,
-    is_usable,
     plan,
     results_by_recording,
     results_from_json,
@@ -42,6 +41,7 @@ from transcription_dagster.refinement.message_batches.rounds import (
     window_of,
 )
 from transcription_dagster.refinement.messages import BatchResult, SubmittedBatch
+from transcription_dagster.refinement.prompt import is_usable
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 
 #: Submissions after which a recording counts as unanswered.
@@ -137,7 +137,7 @@ def recover(engine: Engine, sender: ClaudeBatches) -> bool:
 def _candidates(
     engine: Engine, sender: ClaudeBatches, intended: UnconfirmedBatch, requests: int
 ) -> Sequence[SubmittedBatch]:
-    """Yield the account's batches of the intended size that are not known to be other batches of ours.
+    """Return the account's batches of the intended size that are not known to be other batches of ours.
 
     Another installation may use the same account: only a batch's content shows whose it is.
     """

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.model import Edit
-from transcription_dagster.refinement.assembly import Anchors, compose
+from transcription_dagster.refinement.edit_anchors import Anchors, compose
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster_tests.sample_transcripts import spoken
 
