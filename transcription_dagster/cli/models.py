@@ -23,8 +23,7 @@ def list_models() -> None:
     """List the known models, with size and file for those on this machine."""
     from transcription_dagster.speakers.pyannote_pipeline import pyannote_pipeline
     from transcription_dagster.speakers.weights import speaker_models
-    from transcription_dagster.whisper.models.checkpoints import downloaded_models, known_models
-    from transcription_dagster.whisper.models.files import installed_parts
+    from transcription_dagster.whisper.models.files import downloaded_models, installed_parts, known_models
 
     files = downloaded_models(load_settings().models_folder)
     for name in known_models():
@@ -64,6 +63,6 @@ def pull(name: str) -> None:
 
         click.echo(fetch_pyannote_pipeline(load_settings().models_folder))
         return
-    from transcription_dagster.whisper.models.checkpoints import checkpoint
+    from transcription_dagster.whisper.models.files import fetch_model
 
-    click.echo(checkpoint(name, load_settings().models_folder))
+    click.echo(fetch_model(name, load_settings().models_folder))

@@ -62,6 +62,10 @@ _CARD_WORDS = frozenset(
 _BEFORE = 10
 
 
+#: Yields the data in a run of signs: the first sign, the sign after the last one, and the kind.
+FindInRun = Callable[[Sequence[Sign]], Iterator[tuple[int, int, str]]]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Detection:
     """Personal data of one kind: the words `first` up to but excluding `stop`."""
@@ -101,13 +105,10 @@ def _is_in(words: Collection[int]) -> Callable[[Sign], bool]:
 
 
 def _with_names(
-    words: Sequence[Word],
-    runs: Sequence[Sequence[Sign]],
-    parts: Callable[[Sequence[Sign]], Iterator[tuple[int, int, str]]],
-    names: Collection[str],
+    words: Sequence[Word], runs: Sequence[Sequence[Sign]], find: FindInRun, names: Collection[str]
 ) -> Iterator[Detection]:
     """Find numbers with their name shortly before them: the checksum of a misheard number fails."""
-    yield from (each for each in _in_runs(runs, parts) if not _words_before(words, each.first).isdisjoint(names))
+    yield from (each for each in _in_runs(runs, find) if not _words_before(words, each.first).isdisjoint(names))
 
 
 def _misheard_ibans(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
@@ -126,11 +127,9 @@ def _words_before(words: Sequence[Word], place: int) -> set[str]:
     return {token for word in words[max(0, place - _BEFORE) : place] for token in tokens(word.text)}
 
 
-def _in_runs(
-    runs: Sequence[Sequence[Sign]], parts: Callable[[Sequence[Sign]], Iterator[tuple[int, int, str]]]
-) -> Iterator[Detection]:
+def _in_runs(runs: Sequence[Sequence[Sign]], find: FindInRun) -> Iterator[Detection]:
     for run in runs:
-        for first, stop, kind in parts(run):
+        for first, stop, kind in find(run):
             yield Detection(run[first].word, run[stop - 1].word + 1, kind)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from transcription_dagster.language.spelling import tokens
 from transcription_dagster.language.writing_rules import FUNCTION_WORDS, word_set
 from transcription_dagster.model import Word
-from transcription_dagster.redaction.numbers import HESITATIONS, number_words
+from transcription_dagster.redaction.number_words import number_words
+from transcription_dagster.redaction.numbers import HESITATIONS
 
 #: The words for "@" and "." in an address, and for the other marks, by language (ISO 639-1).
 _AT: Mapping[str, str] = {
@@ -68,15 +69,17 @@ _MAX_LETTERS = 4
 def spoken_addresses(words: Sequence[Word], language: str) -> list[tuple[int, int]]:
     """Return the addresses: the words `first` up to but excluding `stop`. `language` is ISO 639-1 or BCP 47."""
     code = language.partition("-")[0].lower()
-    spelled = [tokens(word.text) for word in words]
-    fluent = [
-        index
-        for index, parts in enumerate(spelled)
-        # "Tiret du bas" is an underscore.
-        if not HESITATIONS.issuperset(parts or [""]) and not (parts == ("du",) and spelled[index - 1] == ("tiret",))
-    ]
+    before: tuple[str, ...] = ()
+    #: The words that can be parts of an address: no hesitations, and "tiret du bas", an underscore, without "du".
+    fluent: list[int] = []
+    for index, word in enumerate(words):
+        parts = tokens(word.text)
+        if not HESITATIONS.issuperset(parts or [""]) and (before, parts) != (("tiret",), ("du",)):
+            fluent.append(index)
+        before = parts
     text = _Text([words[index] for index in fluent], code)
-    return [(fluent[first], fluent[stop - 1] + 1) for first, stop in map(text.address, range(len(fluent))) if stop]
+    addresses = [address for at in range(len(fluent)) if (address := text.address(at))]
+    return [(fluent[first], fluent[stop - 1] + 1) for first, stop in addresses]
 
 
 class _Text:
@@ -90,19 +93,22 @@ class _Text:
         self._marks = {"-", "_", *_MARKS.get(code, "").split()}
         self._numbers = number_words(code).values
 
-    def address(self, index: int) -> tuple[int, int]:
-        """Return the words [first, stop) of the address whose "@" is the word `index`; (0, 0) if there is none."""
+    def address(self, index: int) -> tuple[int, int] | None:
+        """Return the words [first, stop) of the address whose "@" is the word `index`; None if there is none."""
         at = self._at(index)
-        last, begin = at or (-1, 0)
+        if at is None:
+            return None
+        last, begin = at
         stop = self._domain_end(begin) if last >= 0 else None
         if stop is None:
-            return 0, 0
+            return None
         first = self._local_start(last)
         if self._texts[index] == "at" and first == last and self._texts[last] in FUNCTION_WORDS | _AT_A_PLACE:
-            return 0, 0
-        # A sentence ends in no address.
-        is_whole = not any(self._ends_sentence(place) for place in range(first, stop - 1))
-        return (self._with_words_before(first), stop) if is_whole else (0, 0)
+            return None
+        # No sentence ends inside an address.
+        if any(self._ends_sentence(place) for place in range(first, stop - 1)):
+            return None
+        return self._with_words_before(first), stop
 
     def _at(self, index: int) -> tuple[int, int] | None:
         """Return where the part before an "@" ends and where its domain begins; None if the word has no "@"."""
@@ -117,10 +123,13 @@ class _Text:
 
     def _domain_end(self, begin: int) -> int | None:
         """Return the end of the domain that begins at a word and has a dot; None if there is no such domain."""
-        spelled = begin
-        while spelled < min(begin + _MAX_LETTERS, len(self._texts)) and len(self._texts[spelled]) == 1:
-            spelled += 1
-        begin = spelled - (spelled > begin and self._texts[spelled : spelled + 1] in [[dot] for dot in self._dots])
+        after_letters = begin
+        while after_letters < min(begin + _MAX_LETTERS, len(self._texts)) and len(self._texts[after_letters]) == 1:
+            after_letters += 1
+        if after_letters > begin:
+            # The letters belong to the name after them, or are the name if a dot follows.
+            is_dot = after_letters < len(self._texts) and self._texts[after_letters] in self._dots
+            begin = after_letters - 1 if is_dot else after_letters
         if begin >= len(self._texts):
             return None
         name = self._texts[begin].rpartition("@")[2]

@@ -1,5 +1,5 @@
 """Search by words and meaning.
 
 `chunks` cuts captions into passages, `embedder` turns these into vectors, `index` stores both in Postgres, and `query`
-finds them.
+finds them (`query_words` treats scripts without spaces).
 """

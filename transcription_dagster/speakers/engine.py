@@ -54,7 +54,8 @@ class SpeakerEngine:
         """
         diarizer = self._open(required=limits.mode == "required")
         if diarizer is None:
-            return {"turns": [], "voices": {}, "model": "", "skipped": self._missing()}
+            missing = NOT_INSTALLED if self._name == BUILT_IN_DIARIZER else PYANNOTE_MISSING
+            return {"turns": [], "voices": {}, "model": "", "skipped": missing}
 
         def report(seconds: float) -> None:
             if should_stop():
@@ -66,11 +67,11 @@ class SpeakerEngine:
 
     def _open(self, *, required: bool) -> Diarizer | None:
         if self._diarizer is None:
-            opened = self._open_pyannote if self._name == "pyannote" else self._open_built_in
-            self._diarizer = opened(required)
+            open_diarizer = self._open_built_in if self._name == BUILT_IN_DIARIZER else self._open_pyannote
+            self._diarizer = open_diarizer(required=required)
         return self._diarizer
 
-    def _open_built_in(self, required: bool) -> Diarizer | None:
+    def _open_built_in(self, *, required: bool) -> Diarizer | None:
         folder = fetch_speaker_models(self._models_folder) if required else speaker_models(self._models_folder)
         if folder is None:
             return None
@@ -79,9 +80,6 @@ class SpeakerEngine:
 
         return BuiltInDiarizer(folder, self._device)
 
-    def _open_pyannote(self, required: bool) -> Diarizer | None:
+    def _open_pyannote(self, *, required: bool) -> Diarizer | None:
         folder = fetch_pyannote_pipeline(self._models_folder) if required else pyannote_pipeline(self._models_folder)
         return None if folder is None else PyannoteDiarizer(folder, self._device)
-
-    def _missing(self) -> str:
-        return PYANNOTE_MISSING if self._name == "pyannote" else NOT_INSTALLED

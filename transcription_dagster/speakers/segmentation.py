@@ -40,6 +40,12 @@ def first_frame(window: int, step: int) -> int:
     return round(window * step / FRAME_STEP)
 
 
+def active_runs(active: np.ndarray) -> list[tuple[int, int]]:
+    """Return the runs of set flags in `active`, bool of shape (frames,), as (first frame, frame after the last)."""
+    edges = np.diff(active.astype(np.int8), prepend=0, append=0)
+    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
+
+
 class Segmentation(nn.Module):
     """The network; parameters have the names of the published weights."""
 

@@ -17,6 +17,7 @@ from transcription_dagster.speakers.segmentation import (
     FRAME_SECONDS,
     FRAME_STEP,
     LOCAL_SPEAKERS,
+    active_runs,
     first_frame,
 )
 from transcription_dagster.speakers.voices import Voice, VoiceStretch
@@ -134,9 +135,8 @@ def speaker_turns(talks: np.ndarray, seconds: float) -> tuple[tuple[SpeakerTurn,
     """
     stretches: list[tuple[float, float, int]] = []
     for speaker in range(talks.shape[1]):
-        edges = np.diff(talks[:, speaker].astype(np.int8), prepend=0, append=0)
-        for start, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-            begin, end = _time(int(start)), min(_time(int(stop)), seconds)
+        for start, stop in active_runs(talks[:, speaker]):
+            begin, end = _time(start), min(_time(stop), seconds)
             if stop - start >= _SHORTEST_TURN and begin < end:
                 stretches.append((begin, end, speaker))
     stretches.sort()

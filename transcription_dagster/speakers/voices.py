@@ -19,6 +19,7 @@ from transcription_dagster.speakers.segmentation import (
     FRAME_SECONDS,
     FRAME_STEP,
     WindowBatch,
+    active_runs,
     first_frame,
 )
 
@@ -149,14 +150,13 @@ def _shared_voices(alone: np.ndarray, step: int) -> dict[tuple[int, int], tuple[
 
 def speech_stretches(alone: np.ndarray) -> list[tuple[int, int]]:
     """Return the stretches of speech (first frame, frame after the last) that are long enough to be embedded."""
-    edges = np.diff(alone.astype(np.int8), prepend=0, append=0)
-    runs: list[tuple[int, int]] = []
-    for first, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-        if runs and (first - runs[-1][1]) * FRAME_SECONDS <= _PAUSE_SECONDS:
-            runs[-1] = (runs[-1][0], int(stop))
+    stretches: list[tuple[int, int]] = []
+    for first, stop in active_runs(alone):
+        if stretches and (first - stretches[-1][1]) * FRAME_SECONDS <= _PAUSE_SECONDS:
+            stretches[-1] = (stretches[-1][0], stop)
         else:
-            runs.append((int(first), int(stop)))
-    return [(first, stop) for first, stop in runs if (stop - first) * FRAME_SECONDS >= _STRETCH_SECONDS]
+            stretches.append((first, stop))
+    return [(first, stop) for first, stop in stretches if (stop - first) * FRAME_SECONDS >= _STRETCH_SECONDS]
 
 
 def _own_part(batch: WindowBatch, number: int, length: int, step: int) -> tuple[int, int]:

@@ -36,9 +36,9 @@ from transcription_dagster.whisper.decoding.requests import (
     run_requests,
 )
 from transcription_dagster.whisper.devices import DeviceUse, device_errors
-from transcription_dagster.whisper.models.checkpoints import checkpoint, open_model
+from transcription_dagster.whisper.models.checkpoints import open_model
 from transcription_dagster.whisper.models.ctranslate2_writer import write_model
-from transcription_dagster.whisper.models.files import CTRANSLATE2_FILE
+from transcription_dagster.whisper.models.files import CTRANSLATE2_FILE, fetch_model
 
 #: Tokens of the decoder's context, the prompt included.
 _CONTEXT = 448
@@ -134,7 +134,7 @@ def open_faster_whisper(
     folder.mkdir(parents=True, exist_ok=True)
     # Our own readers come first: they name what is wrong with a file, and know the alignment heads.
     network = open_model(model, folder, "cpu")
-    weights = checkpoint(model, folder) / CTRANSLATE2_FILE
+    weights = fetch_model(model, folder) / CTRANSLATE2_FILE
     tokenizer = Vocabulary(network.is_multilingual, network.num_languages).tokenizer("en")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".ctranslate2-") as converted, _ctranslate2_errors():
         write_model(network, tokenizer, Path(converted), weights=weights if weights.is_file() else None)

@@ -9,8 +9,7 @@ import whisper
 from whisper.model import Whisper
 
 from transcription_dagster.errors import ModelUnavailable
-from transcription_dagster.whisper.models.checkpoints import checkpoint, downloaded_models
-from transcription_dagster.whisper.models.files import installed_parts, join_parts
+from transcription_dagster.whisper.models.files import downloaded_models, fetch_model, installed_parts, join_parts
 from transcription_dagster_tests.whisper.helpers import text_of, transcribe, word_errors
 
 pytestmark = pytest.mark.slow
@@ -20,7 +19,7 @@ def test_base_is_joined_from_its_packages_once(base_engine):
     folder = base_engine.models_folder
     file = folder / "base" / "model.bin"
     written = file.stat().st_mtime_ns
-    assert checkpoint("base", folder) == file.parent
+    assert fetch_model("base", folder) == file.parent
     assert downloaded_models(folder) == {"base": file}
     assert file.stat().st_mtime_ns == written
 
@@ -28,7 +27,7 @@ def test_base_is_joined_from_its_packages_once(base_engine):
 def test_a_damaged_file_is_joined_again(tmp_path):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model.bin").write_bytes(b"half of it")
-    assert (checkpoint("base", tmp_path) / "model.bin").stat().st_size > 100e6
+    assert (fetch_model("base", tmp_path) / "model.bin").stat().st_size > 100e6
 
 
 def test_parts_that_are_not_the_published_model_are_refused(tmp_path):

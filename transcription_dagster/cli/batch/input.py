@@ -16,7 +16,7 @@ from transcription_dagster.sources.ib import ib_uri
 from transcription_dagster.sources.worklist_entries import Entry
 from transcription_dagster.sources.worklists import WorklistResults
 from transcription_dagster.store.object_store import ObjectStore
-from transcription_dagster.whisper.models.files import is_model_path
+from transcription_dagster.whisper.models.files import is_model_path, known_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,9 @@ def unfinished_entries(worklist: WorklistResults, skip: int = 0) -> tuple[Entry,
 def checked_model(model: str) -> str:
     """Return a model's name, or the absolute path of a checkpoint or of a model's folder. Raises `UnknownModel`."""
     path = Path(model).expanduser()
-    if os.sep not in model and path.suffix != ".pt":
-        # Importing Whisper takes seconds, and a checkpoint's path does not require it.
-        from transcription_dagster.whisper.models.checkpoints import known_models
-
-        if model in known_models():
-            return model
+    # Knowing the models takes the seconds of Whisper's import, and a checkpoint's path does not require it.
+    if os.sep not in model and path.suffix != ".pt" and model in known_models():
+        return model
     if is_model_path(path):
         return str(path.absolute())
     raise UnknownModel(f"{model!r} is neither the path of a model nor a known model; see `transcription models list`")

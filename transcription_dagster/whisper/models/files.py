@@ -1,6 +1,7 @@
-"""The files of Whisper models, without the libraries that read them: layouts, and models distributed as packages.
+"""Find the files of Whisper models: at a path, in the models' folder, in installed packages, or by download.
 
-The packages are for machines that reach a package index but not OpenAI.
+The packages are for machines that reach a package index but not OpenAI. Importing this module loads no library that
+reads models.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ import hashlib
 import importlib.util
 import shutil
 import tempfile
+import urllib.error
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
-from transcription_dagster.errors import ModelUnavailable
+from filelock import FileLock
+
+from transcription_dagster.errors import ModelUnavailable, UnknownModel
 
 #: CTranslate2's weights.
 CTRANSLATE2_FILE = "model.bin"
@@ -24,6 +29,84 @@ HUGGING_FACE_FILE = "config.json"
 def is_model_path(path: Path) -> bool:
     """Return whether a path may be a model: a file, or a folder in CTranslate2's or Hugging Face's layout."""
     return path.is_file() or any((path / name).is_file() for name in (CTRANSLATE2_FILE, HUGGING_FACE_FILE))
+
+
+def known_models() -> tuple[str, ...]:
+    """Return the names that `fetch_model` can download."""
+    import whisper
+
+    return tuple(whisper.available_models())
+
+
+def downloaded_models(folder: Path) -> dict[str, Path]:
+    """Return the known names whose model is in `folder`, with its file."""
+    candidates = {name: (_downloaded(name, folder), _joined(name, folder)) for name in known_models()}
+    return {name: file for name, files in candidates.items() for file in files if file.is_file()}
+
+
+def fetch_model(model: str, folder: Path) -> Path:
+    """Return the file or folder of a model given by name or path; a known name is downloaded into `folder` if needed.
+
+    A known name comes from the packages of the extra `offline-models` if they contain it, otherwise from OpenAI. One
+    process downloads at a time; the others wait and find the file. The file of a known name is checked against its
+    published SHA-256. Raises `UnknownModel`, or `ModelUnavailable` if the download fails.
+    """
+    if model in known_models():
+        return _fetched(model, folder)
+    path = Path(model)
+    if is_model_path(path):
+        return path
+    if path.is_dir() and model:
+        raise UnknownModel(
+            f"the folder {model!r} holds neither {CTRANSLATE2_FILE} (CTranslate2) "
+            f"nor {HUGGING_FACE_FILE} with safetensors (Hugging Face)"
+        )
+    raise UnknownModel(
+        f"{model!r} is neither a known model nor the path of a checkpoint or of a model's folder; "
+        f"known models are {', '.join(known_models())}"
+    )
+
+
+def _fetched(name: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):
+        joined = _joined(name, folder)
+        if joined.is_file() and is_published(name, joined.parent):
+            return joined.parent
+        parts = None if _downloaded(name, folder).is_file() else installed_parts(name)
+        if parts is not None:
+            join_parts(name, parts, joined.parent)
+            return joined.parent
+        return _download(name, folder)
+
+
+def _download(name: str, folder: Path) -> Path:
+    import whisper
+
+    hint = f"; the extra offline-models brings {name} as packages" if name in OFFLINE_MODELS else ""
+    try:
+        return Path(str(whisper._download(_published(name), str(folder), in_memory=False)))  # noqa: SLF001
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        raise ModelUnavailable(f"the model {name} could not be downloaded: {error}{hint}") from error
+    except RuntimeError as error:
+        raise ModelUnavailable(f"the model {name} was downloaded damaged: {error}") from error
+
+
+def _downloaded(name: str, folder: Path) -> Path:
+    """Return the path of a model downloaded from OpenAI."""
+    return folder / Path(_published(name)).name
+
+
+def _published(name: str) -> str:
+    """Return the URL of OpenAI's checkpoint of a name."""
+    import whisper
+
+    return whisper._MODELS[name]  # noqa: SLF001
+
+
+def _joined(name: str, folder: Path) -> Path:
+    """Return the path of a model joined from packages."""
+    return folder / name / CTRANSLATE2_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ import torch
 import whisper
 
 from transcription_dagster.errors import ModelUnavailable, UnknownModel
-from transcription_dagster.whisper.models.checkpoints import checkpoint, downloaded_models, known_models, open_model
+from transcription_dagster.whisper.models.checkpoints import open_model
+from transcription_dagster.whisper.models.files import downloaded_models, fetch_model, known_models
 from transcription_dagster_tests.whisper.conftest import BULLETIN
 
 pytestmark = pytest.mark.slow
@@ -58,7 +59,7 @@ def hub(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def test_concurrent_requests_download_a_model_once(hub, tmp_path):
     with ThreadPoolExecutor(4) as pool:
-        files = list(pool.map(lambda _: checkpoint("tiny", tmp_path / "models"), range(4)))
+        files = list(pool.map(lambda _: fetch_model("tiny", tmp_path / "models"), range(4)))
     assert hub.downloads == 1
     assert set(files) == {tmp_path / "models" / "tiny.pt"}
     assert files[0].read_bytes() == Path(BULLETIN).read_bytes()
@@ -67,7 +68,7 @@ def test_concurrent_requests_download_a_model_once(hub, tmp_path):
 def test_an_interrupted_download_is_repeated(hub, tmp_path):
     (tmp_path / "tiny.pt").write_bytes(b"half of it")
     with pytest.warns(UserWarning, match="checksum"):
-        checkpoint("tiny", tmp_path)
+        fetch_model("tiny", tmp_path)
     assert hub.downloads == 1
 
 
@@ -78,13 +79,13 @@ def test_an_interrupted_download_is_repeated(hub, tmp_path):
 )
 def test_a_failed_download_is_reported_and_can_be_retried(hub, tmp_path, says):
     with pytest.raises(ModelUnavailable, match=says):
-        checkpoint("tiny", tmp_path)
+        fetch_model("tiny", tmp_path)
 
 
 def test_a_missing_server_is_reported(monkeypatch, tmp_path):
     monkeypatch.setitem(whisper._MODELS, "tiny", "http://127.0.0.1:9/abc/tiny.pt")
     with pytest.raises(ModelUnavailable, match="tiny could not be downloaded"):
-        checkpoint("tiny", tmp_path)
+        fetch_model("tiny", tmp_path)
 
 
 def test_a_model_by_name_gets_the_heads_that_find_its_word_times(hub, tmp_path, monkeypatch):
@@ -97,7 +98,7 @@ def test_a_model_by_name_gets_the_heads_that_find_its_word_times(hub, tmp_path, 
 
 def test_the_downloaded_models_are_listed(hub, tmp_path):
     assert downloaded_models(tmp_path) == {}
-    checkpoint("tiny", tmp_path)
+    fetch_model("tiny", tmp_path)
     assert downloaded_models(tmp_path) == {"tiny": tmp_path / "tiny.pt"}
     assert {"tiny", "medium", "large-v3", "turbo"} <= set(known_models())
 
@@ -167,12 +168,12 @@ def test_a_torch_file_of_something_else_is_refused(tmp_path, content):
 @pytest.mark.parametrize("name", ["", "nothing-like-it", "../medium", "/no/such/file.pt"])
 def test_an_unknown_model_name_is_refused_with_the_known_names(tmp_path, name):
     with pytest.raises(UnknownModel, match=r"known models are .*medium"):
-        checkpoint(name, tmp_path)
+        fetch_model(name, tmp_path)
 
 
 def test_a_folder_without_a_model_is_refused_with_the_missing_files(tmp_path):
     with pytest.raises(UnknownModel, match=r"neither model\.bin .* nor config\.json"):
-        checkpoint(str(tmp_path), tmp_path)
+        fetch_model(str(tmp_path), tmp_path)
 
 
 @pytest.mark.requires_cuda
