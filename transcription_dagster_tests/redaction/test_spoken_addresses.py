@@ -63,6 +63,7 @@ def test_an_underscore_of_two_words_is_part_of_an_address() -> None:
     assert addresses("c'est jean tiret du bas dupont arobase exemple point fr", "fr") == [
         "jean tiret du bas dupont arobase exemple point fr"
     ]
+    assert addresses("du arobase exemple point fr tiret", "fr") == ["du arobase exemple point fr"]
     assert addresses("mario trattino basso rossi chiocciola esempio punto it", "it") == [
         "mario trattino basso rossi chiocciola esempio punto it"
     ]
