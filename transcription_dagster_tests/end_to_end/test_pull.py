@@ -44,12 +44,13 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sett
         engine = open_database(url)
         push(load_settings(), engine, has_credentials=False)
         engine.dispose()
-        for command in (STOCK, SLOW):
-            process = stack.enter_context(subprocess.Popen([sys.executable, *command]))
-            stack.callback(process.terminate)
+        executors = [stack.enter_context(subprocess.Popen([sys.executable, *command])) for command in (STOCK, SLOW)]
+        for executor in executors:
+            stack.callback(executor.terminate)
         settings = load_settings()
         wait_until(lambda: len(read_pool(url, stale_seconds=8).alive("gpu")) == 2, 120, "both executors are alive")
         yield settings, url
+    assert [executor.returncode for executor in executors] == [0, 0]
 
 
 def test_free_executors_take_what_a_slow_one_does_not(pool: tuple[Settings, str], tmp_path: Path) -> None:
