@@ -151,7 +151,7 @@ def _decode_best(
             notes = ("the source holds more sound than its header says; all of it was read",)
         try:
             return _decode_opening(reader, opening, language, targets, max_seconds, notes)
-        except TooLong:
+        except _TooLong:
             raise
         except UnusableAudio as error:
             failures.append(error)
@@ -264,7 +264,7 @@ def _mixed(tracks: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
         yield rows
 
 
-class TooLong(UnusableAudio):
+class _TooLong(UnusableAudio):
     """The recording is longer than the limit."""
 
 
@@ -280,7 +280,7 @@ class _Meter:
         for block in blocks:
             self.samples += block.shape[1]
             if self.seconds > self._max_seconds:
-                raise TooLong(f"the recording is longer than the limit of {self._max_seconds / 3600:g} hours")
+                raise _TooLong(f"the recording is longer than the limit of {self._max_seconds / 3600:g} hours")
             self._squares += float(np.square(block[0], dtype=np.float64).sum())
             yield block
 

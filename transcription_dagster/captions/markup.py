@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,7 +69,8 @@ def cue_atoms(
         atoms.append(Atom(text, "" if piece["markup"] else _INVISIBLE.sub("", _unescaped(text, kind))))
     shown_by = [atom for atom in atoms for _ in atom.shown]
     text = "".join(atom.shown for atom in atoms)
-    for first, stop in [*(match.span() for match in NOTES.finditer(text)), *_turn_spans(text), *unspoken(text)]:
+    turns = (match.span("mark") for match in TURNS.finditer(text))
+    for first, stop in [*(match.span() for match in NOTES.finditer(text)), *turns, *unspoken(text)]:
         for atom in shown_by[first:stop]:
             if not atom.shown.isspace():
                 atom.shown, atom.mark = "", True
@@ -93,10 +94,6 @@ def without_invisible(text: str, captions: Sequence[Atom]) -> str:
 def _direction(atom: Atom) -> str:
     """Return the direction of text that an atom sets."""
     return "".join(_DIRECTION.findall(html.unescape(atom.source))) if not atom.source.startswith("<") else ""
-
-
-def _turn_spans(text: str) -> Iterator[tuple[int, int]]:
-    return (match.span("mark") for match in TURNS.finditer(text))
 
 
 def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:

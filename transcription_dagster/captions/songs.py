@@ -59,7 +59,7 @@ class SungWords:
         return self.songs[number] if number >= 0 and index < self.songs[number].stop else None
 
 
-def find_songs(words: Sequence[Word]) -> list[Song]:
+def _find_songs(words: Sequence[Word]) -> list[Song]:
     """Find the songs among the words, in order. An unpaired note, as for instrumental music, makes no song."""
     songs: list[Song] = []
     opened: Song | None = None
@@ -136,7 +136,7 @@ def _joined_text(before: Word, after: Word) -> str:
 
 def _join_notes(words: Sequence[Word]) -> SungWords:
     """Join the notes of songs to their neighbours, whose times they take."""
-    songs = find_songs(words)
+    songs = _find_songs(words)
     if not songs:
         return SungWords(words, range(len(words) + 1), [])
     joined: list[Word] = []

@@ -285,15 +285,15 @@ def _vtt(cues: Iterable[tuple[int, int, str]]) -> str:
 
 def read_srt(text: str) -> list[Cue]:
     """Return the visible cues of SRT, without markup. Raises `InvalidCaptions` as `parse_srt` does."""
-    return shown_cues(parse_srt(text))
+    return _shown_cues(parse_srt(text))
 
 
 def read_vtt(text: str) -> list[Cue]:
     """Return the visible cues of WebVTT, without markup. Raises `InvalidCaptions` as `parse_vtt` does."""
-    return shown_cues(parse_vtt(text))
+    return _shown_cues(parse_vtt(text))
 
 
-def shown_cues(captions: CaptionFile) -> list[Cue]:
+def _shown_cues(captions: CaptionFile) -> list[Cue]:
     """Return the cues that a caption file shows: with music and dialogue marks, without markup and empty lines."""
     cues = []
     for cue in captions.cues:

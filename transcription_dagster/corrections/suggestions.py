@@ -12,7 +12,7 @@ from transcription_dagster.database import vocabulary
 from transcription_dagster.database.connection import transaction
 from transcription_dagster.database.tables import SCHEMA
 from transcription_dagster.language.common_words import is_common
-from transcription_dagster.language.spelling import affixes, tokens
+from transcription_dagster.language.spelling import affixes, folded_words
 from transcription_dagster.model import Term
 from transcription_dagster.vocabulary.variants import phrase_of, risk
 
@@ -66,8 +66,8 @@ def suggestions(engine: Engine) -> list[Suggestion]:
 def _term_and_variant(heard: str, new: str) -> tuple[str, str] | None:
     """Return the term and the misheard variant of a correction, without outer punctuation; None if it is no term."""
     term = " ".join(_without_punctuation(new))
-    variant = " ".join(tokens(heard))
-    term_tokens, heard_tokens = tokens(term), tokens(heard)
+    variant = " ".join(folded_words(heard))
+    term_tokens, heard_tokens = folded_words(term), folded_words(heard)
     if not term_tokens or not variant or max(len(term_tokens), len(heard_tokens)) > _MAX_WORDS:
         return None
     # A change of case or punctuation is no mishearing, and an ordinary word is no term.
@@ -85,7 +85,7 @@ def _without_punctuation(text: str) -> list[str]:
 
 
 def _known_pairs(terms: Iterable[Term]) -> set[tuple[str, str]]:
-    return {(term.text, " ".join(tokens(variant))) for term in terms for variant in term.variants}
+    return {(term.text, " ".join(folded_words(variant))) for term in terms for variant in term.variants}
 
 
 #: Selects, for each recording's current transcript, the places where a person wrote text, with that text.

@@ -29,7 +29,7 @@ class LocalAnalyser:
             return Insights(self.name, notes=("There is no text to analyse.",))
         code = language.partition("-")[0].lower()
         phrases, phrase_notes = _key_phrases(text, code)
-        sentiment = english_sentiment(text) if code == "en" else None
+        sentiment = _english_sentiment(text) if code == "en" else None
         sentiment_notes = (
             () if sentiment else (f"Sentiment is available for English only; this text is in {language}.",)
         )
@@ -46,7 +46,7 @@ class LocalAnalyser:
         )
 
 
-def english_sentiment(text: str) -> Sentiment:
+def _english_sentiment(text: str) -> Sentiment:
     """Return VADER's mean sentence scores weighted by length. VADER has no mixed sentiment.
 
     VADER: Hutto, C.J. and Gilbert, E.E. (2014), ICWSM-14.

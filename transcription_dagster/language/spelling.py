@@ -40,7 +40,7 @@ def fold(text: str) -> str:
     return affixes(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold())[1]
 
 
-def tokens(text: str) -> tuple[str, ...]:
+def folded_words(text: str) -> tuple[str, ...]:
     """Return the folded words of `text`; the parts of a hyphenated word count as words."""
     folded = (fold(part) for word in text.split() for part in _HYPHENS.split(word))
     return tuple(token for token in folded if token)

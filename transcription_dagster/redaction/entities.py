@@ -13,7 +13,7 @@ from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from transcription_dagster.language.sentences import cut_text
-from transcription_dagster.language.spelling import affixes, tokens
+from transcription_dagster.language.spelling import affixes, folded_words
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.patterns import Detection
 from transcription_dagster.transcripts.plain_text import join_words
@@ -71,10 +71,10 @@ def mentions(texts: Sequence[str], phrases: Iterable[tuple[str, Sequence[str]]])
 
     Case and punctuation may differ, but a capital at the beginning must be one: "may" does not mention "May".
     """
-    folded = [tokens(text) for text in texts]
+    folded = [folded_words(text) for text in texts]
     by_first: dict[tuple[str, ...], dict[tuple[tuple[str, ...], ...], tuple[str, bool]]] = defaultdict(dict)
     for kind, phrase in phrases:
-        words = tuple(tokens(text) for text in phrase)
+        words = tuple(folded_words(text) for text in phrase)
         if any(words):
             by_first[words[0]].setdefault(words, (kind, _is_capital(phrase[0])))
     return [

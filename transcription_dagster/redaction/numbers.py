@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, groupby, islice, pairwise
 
-from transcription_dagster.language.spelling import tokens
+from transcription_dagster.language.spelling import folded_words
 from transcription_dagster.language.writing_rules import word_set
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.number_words import HUNDRED, NumberWords, number_words
@@ -70,7 +70,7 @@ def number_runs(words: Sequence[Word], language: str) -> list[list[Sign]]:
     Spanish, Italian, Portuguese and Dutch.
     """
     runs = _Runs()
-    spelled = [tokens(word.text) for word in words]
+    spelled = [folded_words(word.text) for word in words]
     for index, word in enumerate(words):
         known = number_words(word.language or language)
         parts = spelled[index]

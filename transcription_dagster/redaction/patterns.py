@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 
-from transcription_dagster.language.spelling import tokens
+from transcription_dagster.language.spelling import folded_words
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.numbers import Sign, number_runs
 from transcription_dagster.redaction.spoken_addresses import spoken_addresses
@@ -124,7 +124,7 @@ def _misheard_cards(run: Sequence[Sign]) -> Iterator[tuple[int, int, str]]:
 
 def _words_before(words: Sequence[Word], place: int) -> set[str]:
     """Return the folded words before a number that may name it."""
-    return {token for word in words[max(0, place - _BEFORE) : place] for token in tokens(word.text)}
+    return {token for word in words[max(0, place - _BEFORE) : place] for token in folded_words(word.text)}
 
 
 def _in_runs(runs: Sequence[Sequence[Sign]], find: FindInRun) -> Iterator[Detection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from transcription_dagster.language.spelling import tokens
+from transcription_dagster.language.spelling import folded_words
 from transcription_dagster.language.writing_rules import FUNCTION_WORDS, word_set
 from transcription_dagster.model import Word
 from transcription_dagster.redaction.number_words import number_words
@@ -73,7 +73,7 @@ def spoken_addresses(words: Sequence[Word], language: str) -> list[tuple[int, in
     #: The words that can be parts of an address: no hesitations, and "tiret du bas", an underscore, without "du".
     fluent: list[int] = []
     for index, word in enumerate(words):
-        parts = tokens(word.text)
+        parts = folded_words(word.text)
         if not HESITATIONS.issuperset(parts or [""]) and (before, parts) != (("tiret",), ("du",)):
             fluent.append(index)
         before = parts
@@ -87,7 +87,7 @@ class _Text:
 
     def __init__(self, words: Sequence[Word], code: str) -> None:
         self._words = words
-        self._texts = [" ".join(tokens(word.text)) or word.text.strip() for word in words]
+        self._texts = [" ".join(folded_words(word.text)) or word.text.strip() for word in words]
         self._ats = {"@", *_AT.get(code, "").split()}
         self._dots = {".", *_DOT.get(code, "").split()}
         self._marks = {"-", "_", *_MARKS.get(code, "").split()}

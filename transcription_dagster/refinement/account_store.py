@@ -81,7 +81,7 @@ class ClaudeAccount:
     def reserve(self, costs: Mapping[str, float]) -> str | None:
         with transaction(self._engine) as connection:
             refuse_forgotten(connection, self._recording)
-            lock_budget(connection)
+            _lock_budget(connection)
             spent = _spent(connection, self._recording)
             if refused := refusal(sum(costs.values()), spent, self._limits):
                 return refused
@@ -144,22 +144,18 @@ def holding(engine: Engine) -> Iterator[int]:
         try:
             yield holder
         finally:
-            _close(engine, holder)
+            # Those sent without an answer count as spent.
+            with transaction(engine) as connection:
+                connection.execute(_CLOSE_OWN, {"holder": holder})
 
 
-def _close(engine: Engine, holder: int) -> None:
-    """Release reservations that were not sent; those sent without an answer count as spent."""
-    with transaction(engine) as connection:
-        connection.execute(_CLOSE_OWN, {"holder": holder})
-
-
-def lock_budget(connection: Connection) -> None:
+def _lock_budget(connection: Connection) -> None:
     """Serialise reservations until the transaction ends, and settle those of dead holders."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _BUDGET_LOCK})
     connection.execute(_CLOSE_LOST)
 
 
-def reserved_dollars(connection: Connection) -> float:
+def _reserved_dollars(connection: Connection) -> float:
     """Return the dollars reserved for unanswered requests."""
     return float(connection.execute(select(func.coalesce(func.sum(_reservation.dollars), 0.0))).scalar_one() or 0.0)
 
@@ -173,5 +169,5 @@ def _spent(connection: Connection, recording: str) -> Spent:
     return Spent(
         recording=float(connection.execute(paid).scalar_one() or 0.0)
         + float(connection.execute(reserved).scalar_one() or 0.0),
-        today=spent_since_midnight(connection) + reserved_dollars(connection) + committed_to_batches(connection),
+        today=spent_since_midnight(connection) + _reserved_dollars(connection) + committed_to_batches(connection),
     )

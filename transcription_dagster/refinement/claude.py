@@ -79,7 +79,7 @@ class Claude:
 
         Raises `RefinementUnavailable`, `SpendLimitReached` or `RefinementFailed`, without secrets in their messages.
         """
-        return own_errors(lambda: reply_of(self.sdk.messages.create(**message_params(request))), self.secrets)
+        return _own_errors(lambda: _reply_of(self.sdk.messages.create(**_message_params(request))), self.secrets)
 
 
 def has_credentials() -> bool:
@@ -97,8 +97,8 @@ def connect(*, retries: int = RETRIES, timeout: float = TIMEOUT_SECONDS) -> Clau
         return None
     import anthropic
 
-    sdk = own_errors(
-        lambda: anthropic.Anthropic(max_retries=retries, timeout=timeout, middleware=[stop_at_spend_limit]), ()
+    sdk = _own_errors(
+        lambda: anthropic.Anthropic(max_retries=retries, timeout=timeout, middleware=[_stop_at_spend_limit]), ()
     )
     has_credentials = sdk.api_key or sdk.auth_token or sdk.credentials
     return Claude(sdk) if has_credentials else None
@@ -112,7 +112,7 @@ def _credentials_may_exist() -> bool:
     return any(name.startswith("ANTHROPIC_") for name in os.environ) or Path.home().joinpath(*_SDK_FOLDER).exists()
 
 
-def message_params(request: MessageRequest) -> MessageCreateParamsNonStreaming:
+def _message_params(request: MessageRequest) -> MessageCreateParamsNonStreaming:
     """Return the body of a request.
 
     It has no sampling parameters, no prefilled answer and no tools: current models reject the first two, and some
@@ -133,7 +133,7 @@ def message_params(request: MessageRequest) -> MessageCreateParamsNonStreaming:
     return params
 
 
-def reply_of(message: Message) -> MessageReply:
+def _reply_of(message: Message) -> MessageReply:
     """Return the text of a message: only its text blocks, because the first block may be the model's thinking.
 
     Raises `RefinementUnavailable` for anything but a message: the SDK does not validate responses with status 200.
@@ -157,7 +157,7 @@ def _usage(billed: BilledUsage) -> TokenUsage:
     )
 
 
-def stop_at_spend_limit(request: Any, call_next: Callable[[Any], Any]) -> Any:
+def _stop_at_spend_limit(request: Any, call_next: Callable[[Any], Any]) -> Any:
     """SDK middleware that stops retries when a spend limit is reached.
 
     The API reports a spend limit with status 429, which the SDK would retry like any rate limit.
@@ -168,7 +168,7 @@ def stop_at_spend_limit(request: Any, call_next: Callable[[Any], Any]) -> Any:
     return response
 
 
-def own_errors(call: Callable[[], T], secrets: Sequence[str]) -> T:
+def _own_errors(call: Callable[[], T], secrets: Sequence[str]) -> T:
     """Return the result of `call`, raising the program's errors in place of the SDK's.
 
     They are raised without cause or context: the SDK's exception holds the request, whose headers hold the key.
@@ -253,8 +253,8 @@ class ClaudeBatches:
 
     def submit(self, requests: Mapping[str, MessageRequest]) -> str:
         """Submit requests by custom id (1 to 64 letters, digits, `_` and `-`); return the batch's id."""
-        listed = [{"custom_id": name, "params": message_params(request)} for name, request in requests.items()]
-        return own_errors(lambda: self._batches.create(requests=listed).id, self._claude.secrets)  # type: ignore[arg-type]
+        listed = [{"custom_id": name, "params": _message_params(request)} for name, request in requests.items()]
+        return _own_errors(lambda: self._batches.create(requests=listed).id, self._claude.secrets)  # type: ignore[arg-type]
 
     def poll(self, batch_id: str) -> BatchProgress:
         """Return a batch's progress. Raises `UnknownToClaude` if there is no such batch."""
@@ -279,14 +279,14 @@ class ClaudeBatches:
             raise RefinementUnavailable(f"the batch {batch_id} has not ended")
         if batch.results_url is None:
             raise UnknownToClaude(f"the results of the batch {batch_id} are no longer kept")
-        lines = own_errors(lambda: self._batches.results(batch_id), self._claude.secrets)
-        while (line := own_errors(lambda: next(lines, None), self._claude.secrets)) is not None:
+        lines = _own_errors(lambda: self._batches.results(batch_id), self._claude.secrets)
+        while (line := _own_errors(lambda: next(lines, None), self._claude.secrets)) is not None:
             yield _result(line)
 
     def recent(self, since: datetime) -> Iterator[SubmittedBatch]:
         """Yield all batches submitted since a moment in the account's workspace, newest first."""
-        batches = own_errors(lambda: iter(self._batches.list(limit=100)), self._claude.secrets)
-        while (batch := own_errors(lambda: next(batches, None), self._claude.secrets)) is not None:
+        batches = _own_errors(lambda: iter(self._batches.list(limit=100)), self._claude.secrets)
+        while (batch := _own_errors(lambda: next(batches, None), self._claude.secrets)) is not None:
             if batch.created_at < since:
                 return
             counts = batch.request_counts
@@ -294,13 +294,13 @@ class ClaudeBatches:
             yield SubmittedBatch(batch.id, requests, batch.processing_status == "ended")
 
     def _retrieve(self, batch_id: str) -> MessageBatch:
-        return own_errors(lambda: self._batches.retrieve(batch_id), self._claude.secrets)
+        return _own_errors(lambda: self._batches.retrieve(batch_id), self._claude.secrets)
 
 
 def _result(line: MessageBatchIndividualResponse) -> BatchResult:
     result = line.result
     if result.type == "succeeded":
-        return BatchResult(line.custom_id, reply_of(result.message))
+        return BatchResult(line.custom_id, _reply_of(result.message))
     if result.type == "errored":
         kind = result.error.error.type
         return BatchResult(line.custom_id, None, f"Claude answered {kind}", retryable=kind in _RETRYABLE_TYPES)

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from transcription_dagster.language.boundaries import ends_sentence
 from transcription_dagster.language.common_words import is_common
-from transcription_dagster.language.spelling import affixes, letters, similarity, tokens
+from transcription_dagster.language.spelling import affixes, folded_words, letters, similarity
 from transcription_dagster.model import Edit, Term, Word
 
 _COUNTED = """
@@ -31,15 +31,15 @@ class Knowledge:
     def __init__(self, words: Sequence[Word], terms: Sequence[Term]) -> None:
         self._places: defaultdict[str, list[int]] = defaultdict(list)
         for index, word in enumerate(words):
-            if is_capitalised(word.text) and not starts_sentence(words, index):
-                for token in tokens(word.text):
+            if _is_capitalised(word.text) and not _starts_sentence(words, index):
+                for token in folded_words(word.text):
                     self._places[token].append(index)
-        self._terms = {tokens(term.text): term.text for term in terms}
+        self._terms = {folded_words(term.text): term.text for term in terms}
         self._terms.pop((), None)
         self._by_variant: defaultdict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
         for term in terms:
             for variant in term.variants:
-                self._by_variant[tokens(variant)].add(tokens(term.text))
+                self._by_variant[folded_words(variant)].add(folded_words(term.text))
 
     def is_name(self, token: str) -> bool:
         """Return whether the recording capitalises a folded word where only a name would be."""
@@ -60,12 +60,12 @@ class Knowledge:
         return term in self._by_variant.get(tuple(old), ())
 
 
-def is_capitalised(text: str) -> bool:
+def _is_capitalised(text: str) -> bool:
     """Return whether a displayed word begins with a capital."""
     return affixes(text)[1][:1].isupper()
 
 
-def starts_sentence(words: Sequence[Word], index: int) -> bool:
+def _starts_sentence(words: Sequence[Word], index: int) -> bool:
     """Return whether the word at `index` starts a sentence, where a capital proves nothing."""
     return index == 0 or ends_sentence(words[index - 1], words[index])
 
@@ -74,19 +74,19 @@ def names_in(words: Sequence[Word], knowledge: Knowledge, *, opens_sentence: boo
     """Return the folded names among `words`, given whether they start a sentence."""
     names: set[str] = set()
     for index, word in enumerate(words):
-        opening = opens_sentence if index == 0 else starts_sentence(words, index)
-        capital = is_capitalised(word.text) and not opening
-        names.update(token for token in tokens(word.text) if capital or knowledge.is_name(token))
+        opening = opens_sentence if index == 0 else _starts_sentence(words, index)
+        capital = _is_capitalised(word.text) and not opening
+        names.update(token for token in folded_words(word.text) if capital or knowledge.is_name(token))
     return names - _NEVER_NAMES
 
 
-def numbers_in(words: Iterable[str]) -> Counter[str]:
+def _numbers_in(words: Iterable[str]) -> Counter[str]:
     """Return the numbers among folded words; digits and English number words count by value."""
     values = (_NUMBER_WORDS.get(token) or "".join(char for char in token if not char.isalpha()) for token in words)
     return Counter(value for value in values if any(char.isnumeric() for char in value))
 
 
-def negations_in(words: Iterable[str]) -> int:
+def _negations_in(words: Iterable[str]) -> int:
     """Return the number of negations among the folded words (English)."""
     return sum(token in _NEGATIONS or token.endswith("n't") for token in words)
 
@@ -134,11 +134,11 @@ class Case:
 
     @property
     def old(self) -> tuple[str, ...]:
-        return tokens(self.edit.old)
+        return folded_words(self.edit.old)
 
     @property
     def new(self) -> tuple[str, ...]:
-        return tokens(self.edit.new)
+        return folded_words(self.edit.new)
 
     def changed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the folded words without the common ones at both ends."""
@@ -174,9 +174,9 @@ def _disfluency(case: Case) -> str | None:
     removed = _removed(case.old, case.new)
     if removed is None:
         return "adds or changes words although its kind is disfluency"
-    if numbers_in(case.old) != numbers_in(case.new):
+    if _numbers_in(case.old) != _numbers_in(case.new):
         return "changes a number"
-    following = [token for word in case.following for token in tokens(word.text)]
+    following = [token for word in case.following for token in folded_words(word.text)]
     spoken = [*case.old, *following]
     spared = [spoken[place] for place in removed if not _means_nothing(spoken, place, case.language)]
     return f"removes speech: {' '.join(spared)}" if spared else None
@@ -194,9 +194,9 @@ def _vocabulary(case: Case) -> str | None:
         return "adds words that are not the term's"
     if any(case.knowledge.is_variant(old, term) for term in terms):
         return None
-    if numbers_in(old) - numbers_in(new):
+    if _numbers_in(old) - _numbers_in(new):
         return "changes a number"
-    if negations_in(old) != negations_in(new):
+    if _negations_in(old) != _negations_in(new):
         return "reverses a statement"
     if is_common(old):
         return "replaces common words that the vocabulary does not list"
@@ -222,11 +222,11 @@ def _unlike(case: Case, old: Sequence[str], new: Sequence[str]) -> str | None:
 def _changed_meaning(case: Case) -> str | None:
     old, new = case.old, case.new
     vouched = {token for term in case.knowledge.terms_in(new) for token in term}
-    if numbers_in(old) - numbers_in(new) or numbers_in(new) - numbers_in(old) - numbers_in(vouched):
+    if _numbers_in(old) - _numbers_in(new) or _numbers_in(new) - _numbers_in(old) - _numbers_in(vouched):
         return "changes a number"
-    if negations_in(old) != negations_in(new):
+    if _negations_in(old) != _negations_in(new):
         return "reverses a statement"
-    opens = starts_sentence(case.words, case.edit.first)
+    opens = _starts_sentence(case.words, case.edit.first)
     new_words = [Word(text, 0.0, 0.0) for text in case.edit.new.split()]
     old_names = names_in(case.replaced, case.knowledge, opens_sentence=opens)
     new_names = names_in(new_words, case.knowledge, opens_sentence=opens)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from transcription_dagster.language.boundaries import ends_sentence
-from transcription_dagster.language.spelling import affixes, tokens
+from transcription_dagster.language.spelling import affixes, folded_words
 from transcription_dagster.model import Edit, Term, Word
 from transcription_dagster.refinement.edit_rules import KINDS, Case, Knowledge, changes_words, fault
 from transcription_dagster.transcripts.plain_text import join_words
@@ -91,7 +91,7 @@ def _placed(words: Sequence[Word], edit: Edit, limits: EditLimits) -> Edit | str
         return f"replaces {length} words at once"
     if not edit.new.isprintable() and not edit.new.replace("\n", " ").isprintable():
         return "holds a control character"
-    echo = tokens(edit.old)
+    echo = folded_words(edit.old)
     if not echo:
         return "echoes no word"
     first = _find(words, edit, echo, limits.reach)
@@ -112,7 +112,7 @@ def _find(words: Sequence[Word], edit: Edit, echo: tuple[str, ...], reach: int) 
 def _echoes(words: Sequence[Word], first: int, length: int, echo: tuple[str, ...]) -> bool:
     if first < 0 or first + length > len(words):
         return False
-    return tokens(join_words(words[first : first + length])) == echo
+    return folded_words(join_words(words[first : first + length])) == echo
 
 
 def _complete(words: Sequence[Word], edit: Edit) -> Edit:
@@ -132,7 +132,7 @@ def _fault(case: Case) -> str | None:
     edit, words = case.edit, case.words
     if edit.new == edit.old:
         return "changes nothing"
-    if edit.new and not tokens(edit.new):
+    if edit.new and not folded_words(edit.new):
         return "leaves punctuation without a word"
     if not edit.new and edit.last + 1 == len(words) == edit.last - edit.first + 1:
         return "removes everything"

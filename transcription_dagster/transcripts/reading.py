@@ -66,7 +66,7 @@ def reading_of(transcript: Transcript, edits: Sequence[SignedEdit] = ()) -> Read
     return Reading(
         recording=transcript.recording,
         words=transcript.words,
-        turns=turns_of(transcript.words),
+        turns=_turns_of(transcript.words),
         language=transcript.language,
         duration=transcript.duration,
         model=transcript.model,
@@ -77,7 +77,7 @@ def reading_of(transcript: Transcript, edits: Sequence[SignedEdit] = ()) -> Read
     )
 
 
-def turns_of(words: Sequence[Word]) -> tuple[Turn, ...]:
+def _turns_of(words: Sequence[Word]) -> tuple[Turn, ...]:
     """Return turns, one per paragraph. A word without a certain speaker does not begin one."""
     ordered = in_turns(words)
     starts = paragraph_starts(ordered)

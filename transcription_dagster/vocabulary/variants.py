@@ -18,7 +18,7 @@ from transcription_dagster.language.common_words import (
     is_common,
     is_ordinary_phrase,
 )
-from transcription_dagster.language.spelling import affixes, fold, letters, tokens
+from transcription_dagster.language.spelling import affixes, fold, folded_words, letters
 from transcription_dagster.language.tokenization import tokenize
 from transcription_dagster.model import Edit, Term, Word
 from transcription_dagster.transcripts.plain_text import join_words
@@ -81,7 +81,7 @@ def risk(phrase: Phrase, term: Term) -> str:
         return "an ordinary phrase" if is_ordinary_phrase(phrase) and not _is_one_word(phrase, term) else ""
     variant = phrase[0]
     zipf = frequency(variant)
-    if tokens(term.text) == phrase:
+    if folded_words(term.text) == phrase:
         return f"an ordinary word (Zipf {zipf:.1f}), whatever its case" if zipf >= _CASE_ONLY else ""
     return f"an ordinary word or name (Zipf {zipf:.1f})" if zipf >= _harmless_frequency(variant, term) else ""
 
@@ -103,7 +103,7 @@ def _is_ordinary_word(text: str) -> bool:
 
 
 def _harmless_frequency(variant: str, term: Term) -> float:
-    if "".join(tokens(term.text)) == variant:
+    if "".join(folded_words(term.text)) == variant:
         return _HYPHENS_ONLY
     return _ACCENTS_ONLY if letters(_plain(variant)) == letters(_plain(term.text)) else ORDINARY
 
@@ -305,7 +305,7 @@ def _conflicts(terms: Sequence[Term]) -> Iterator[str]:
 
 def _common(terms: Sequence[Term]) -> Iterator[str]:
     for term in terms:
-        if len(spelled := tokens(term.text)) == 1 and is_common(spelled):
+        if len(spelled := folded_words(term.text)) == 1 and is_common(spelled):
             yield f"the term {term.text!r} is a common word"
         for variant in term.variants:
             if reason := risk(phrase_of(variant), term):

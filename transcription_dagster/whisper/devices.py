@@ -95,7 +95,7 @@ def slot_bytes(dims: ModelDimensions, beams: int, item: int) -> int:
     return 2 * item * dims.n_text_layer * dims.n_text_state * (dims.n_audio_ctx + beams * dims.n_text_ctx)
 
 
-def pass_bytes(dims: ModelDimensions, item: int) -> int:
+def _pass_bytes(dims: ModelDimensions, item: int) -> int:
     """Return the peak memory of the pass over a window, which occurs during encoding."""
     attention = _ATTENTION_COPIES * dims.n_audio_head * dims.n_audio_ctx
     return item * dims.n_audio_ctx * (attention + _STATE_COPIES * dims.n_audio_state)
@@ -115,7 +115,7 @@ def slots_on(device: torch.device, dims: ModelDimensions, *, wanted: int, beams:
 def slots_in(free: int, dims: ModelDimensions, *, wanted: int, beams: int, item: int) -> int:
     """Return how many slots fit into this many bytes beside a pass: at most `wanted`, at least one."""
     each = slot_bytes(dims, beams, item)
-    fit = max(1, (free - pass_bytes(dims, item)) // each)
+    fit = max(1, (free - _pass_bytes(dims, item)) // each)
     if fit < wanted:
         _log.warning("%d slots instead of %d: %.1f GB are free, each takes %.2f", fit, wanted, free / _GB, each / _GB)
     return min(wanted, fit)

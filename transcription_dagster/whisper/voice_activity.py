@@ -91,7 +91,7 @@ class Sound:
         return sum(within.overlap_seconds(span) for span in self.speech)
 
 
-def levels_of(samples: np.ndarray) -> Levels:
+def _levels_of(samples: np.ndarray) -> Levels:
     """Measure float32 `samples` in [-1, 1]; the last frame may be incomplete."""
     frames = -(-samples.size // FRAME)
     padded = np.zeros(frames * FRAME, np.float32)
@@ -102,7 +102,7 @@ def levels_of(samples: np.ndarray) -> Levels:
     return Levels(dbfs, noise)
 
 
-def with_speech_amplified(samples: np.ndarray, levels: Levels) -> np.ndarray:
+def _with_speech_amplified(samples: np.ndarray, levels: Levels) -> np.ndarray:
     """Return `samples` with quiet speech amplified, for a detector that expects speech at a normal level."""
     if samples.size == 0:
         return samples
@@ -130,8 +130,8 @@ def _loudest_nearby(frames: np.ndarray) -> np.ndarray:
 
 def analyse(samples: np.ndarray) -> Sound:
     """Measure float32 samples (16 kHz mono, any length): levels, and voice activity with quiet speech amplified."""
-    levels = levels_of(samples)
-    voice = silero_probabilities(with_speech_amplified(samples, levels))
+    levels = _levels_of(samples)
+    voice = silero_probabilities(_with_speech_amplified(samples, levels))
     return Sound(levels, voice, _spans(voice, samples.size), samples.size / SAMPLE_RATE)
 
 

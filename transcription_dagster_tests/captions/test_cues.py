@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_dagster.captions import cues
+from transcription_dagster.captions import segmentation
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.layout import CaptionLimits, display_width
 from transcription_dagster.errors import InvalidSetting
@@ -291,7 +291,7 @@ def test_the_size_of_the_steps_does_not_change_the_cues(monkeypatch: pytest.Monk
     ]
     whole = make_cues(words)
     for step in (1, 7, 499):
-        monkeypatch.setattr(cues, "_WORDS_AT_ONCE", step)
+        monkeypatch.setattr(segmentation, "_WORDS_AT_ONCE", step)
         assert make_cues(words) == whole
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_dagster.language.spelling import affixes, fold, letters, similarity, tokens
+from transcription_dagster.language.spelling import affixes, fold, folded_words, letters, similarity
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_parts_of_a_word_are_the_word(text: str) -> None:
 
 
 def test_words_are_compared_without_case_punctuation_and_hyphens() -> None:
-    assert tokens("“Twenty-Five”, DON’T!") == ("twenty", "five", "don't")
+    assert folded_words("“Twenty-Five”, DON’T!") == ("twenty", "five", "don't")
 
 
 @pytest.mark.parametrize(

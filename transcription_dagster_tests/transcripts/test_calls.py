@@ -14,8 +14,8 @@ from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.errors import InvalidTranscript
 from transcription_dagster.model import Transcript
 from transcription_dagster.transcripts.amazon_json import read_transcript
-from transcription_dagster.transcripts.channels import order_by_turns
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.turn_order import order_by_turns
 
 
 def items_of(text: str, start: float, step: float = 0.3, **more: Any) -> list[dict[str, Any]]:

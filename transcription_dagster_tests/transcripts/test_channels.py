@@ -7,7 +7,8 @@ import json
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.model import Gap, Segment, Transcript, Word
 from transcription_dagster.transcripts.amazon_json import read_transcript, write_transcript
-from transcription_dagster.transcripts.channels import merge_channels, spread_turns
+from transcription_dagster.transcripts.channels import merge_channels
+from transcription_dagster.transcripts.turn_order import spread_turns
 
 RECORDING = "00000000-0000-0000-0000-000000000001"
 

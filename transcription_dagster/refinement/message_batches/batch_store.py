@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Update, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Engine, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql
 
 from transcription_dagster.database.claude_tables import (
@@ -134,7 +134,8 @@ def collect(
     """
     answer = update(RefinementRequestRow).where(_request.recording == bindparam("key"), _request.batch == batch)
     answer = answer.values(answers=bindparam("results"), answered_at=func.now(), run_requested=False)
-    once_more = _of(again).where(_request.batch == batch).values(batch=None, attempts=_request.attempts + 1)
+    once_more = update(RefinementRequestRow).where(_request.recording.in_(again), _request.batch == batch)
+    once_more = once_more.values(batch=None, attempts=_request.attempts + 1)
     with transaction(engine) as connection:
         closed = update(ClaudeBatchRow).where(_batch.id == batch, _batch.collected_at.is_(None))
         if not connection.execute(closed.values(collected_at=func.now())).rowcount:
@@ -144,10 +145,6 @@ def collect(
         connection.execute(once_more)
         for reply in paid:
             record_reply(connection, reply)
-
-
-def _of(recordings: Collection[str]) -> Update:
-    return update(RefinementRequestRow).where(_request.recording.in_(recordings))
 
 
 _is_waiting = _request.batch.is_(None) & _request.answered_at.is_(None)

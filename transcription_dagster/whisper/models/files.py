@@ -71,7 +71,7 @@ def _fetched(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{name}.lock"):
         joined = _joined(name, folder)
-        if joined.is_file() and is_published(name, joined.parent):
+        if joined.is_file() and _is_published(name, joined.parent):
             return joined.parent
         parts = None if _downloaded(name, folder).is_file() else installed_parts(name)
         if parts is not None:
@@ -149,13 +149,13 @@ def join_parts(name: str, parts: Iterable[Path], target: Path) -> None:
             for part in parts:
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, whole)
-        if not is_published(name, Path(scratch)):
+        if not _is_published(name, Path(scratch)):
             raise ModelUnavailable(f"the installed parts of the model {name} are damaged: install them again")
         target.mkdir(exist_ok=True)
         (Path(scratch) / CTRANSLATE2_FILE).replace(target / CTRANSLATE2_FILE)
 
 
-def is_published(name: str, folder: Path) -> bool:
+def _is_published(name: str, folder: Path) -> bool:
     """Return whether the model in a folder is, byte for byte, the published one of this name."""
     with (folder / CTRANSLATE2_FILE).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == OFFLINE_MODELS[name].sha256

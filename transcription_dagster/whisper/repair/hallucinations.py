@@ -207,7 +207,7 @@ def _without_loops(
     removed = []
     for place in places:
         second = _words_at(again, place.holds)
-        if second and is_better(second):
+        if second and _is_better(second):
             removed += _replaced(utterances, second, place)
             others = _words_at(utterances, lambda moment, place=place: not place.holds(moment))
             utterances = sorted([*others, *second], key=lambda utterance: utterance.start)
@@ -234,7 +234,7 @@ def _loop_places(utterances: Sequence[Utterance], sound: Sound) -> tuple[Span, .
     return merged(sorted(place for place in places if place.seconds > 0), gap=0.01)
 
 
-def is_better(second: Sequence[Utterance]) -> bool:
+def _is_better(second: Sequence[Utterance]) -> bool:
     """Return whether a second pass may replace a loop: it trusts its own text and contains no loop."""
     return not (
         any(doubts_itself(utterance) or utterance.temperature > MAX_TRUSTED_TEMPERATURE for utterance in second)
