@@ -92,23 +92,7 @@ def normalise(
         choice = _choice(decoded, channels, separate, detect_voice)
         if choice.separate:
             _write_channels(separate, choice.separate, mix)
-        sha256, size = reader.finish()
-        track = decoded.tracks[0]
-        missing = missing_bytes(reader.head, size)
-        return AudioFacts(
-            codec=track.codec,
-            sample_rate=track.sample_rate,
-            channels=sum(each.channels for each in decoded.tracks),
-            seconds=decoded.meter.seconds,
-            loudness=decoded.meter.loudness,
-            source_sha256=sha256,
-            source_bytes=size,
-            flac_bytes=mix.stat().st_size,
-            track=decoded.choice.note,
-            flac_channels=max(1, len(choice.separate)),
-            channels_note=choice.reason,
-            warnings=(*decoded.notes, *_warnings(decoded.tracks, decoded.claimed, decoded.meter.seconds, missing)),
-        )
+        return _facts(reader, decoded, choice, flac_bytes=mix.stat().st_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +110,26 @@ class _Decoded:
     @property
     def mostly_damaged(self) -> bool:
         return any(track.damaged > track.decoded for track in self.tracks)
+
+
+def _facts(reader: HashingReader, decoded: _Decoded, choice: ChannelChoice, *, flac_bytes: int) -> AudioFacts:
+    """Read the rest of the source, and return what was found in it."""
+    sha256, size = reader.finish()
+    missing = missing_bytes(reader.head, size)
+    return AudioFacts(
+        codec=decoded.tracks[0].codec,
+        sample_rate=decoded.tracks[0].sample_rate,
+        channels=sum(track.channels for track in decoded.tracks),
+        seconds=decoded.meter.seconds,
+        loudness=decoded.meter.loudness,
+        source_sha256=sha256,
+        source_bytes=size,
+        flac_bytes=flac_bytes,
+        track=decoded.choice.note,
+        flac_channels=max(1, len(choice.separate)),
+        channels_note=choice.reason,
+        warnings=(*decoded.notes, *_warnings(decoded.tracks, decoded.claimed, decoded.meter.seconds, missing)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

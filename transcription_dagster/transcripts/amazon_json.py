@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
@@ -17,23 +15,23 @@ from transcription_dagster.transcripts.amazon_layout import (
     Alternative,
     AmazonResults,
     AudioSegment,
-    Channel,
     Document,
     FullText,
     Item,
-    SpeakerLabels,
-    SpeakerSegment,
     SpokenLanguage,
     Whisper,
-    channel_labels,
-    label_of,
     parse_document,
     render_document,
+)
+from transcription_dagster.transcripts.amazon_speakers import (
+    channel_labels,
+    in_order_of_turns,
+    items_by_channel,
     speaker_labels,
+    speakers_of_items,
     with_labels,
 )
 from transcription_dagster.transcripts.plain_text import join_words
-from transcription_dagster.transcripts.turn_order import order_by_turns
 from transcription_dagster.transcripts.word_languages import LanguageRun, language_runs, spoken_seconds
 from transcription_dagster.transcripts.word_timing import settle_spans
 
@@ -90,6 +88,31 @@ def write_transcript(transcript: Transcript) -> str:
     Word times are rounded to the millisecond, everything else is exact. Sequences among the options are restored as
     tuples.
     """
+    whisper = Whisper(
+        model=transcript.model,
+        language=transcript.language,
+        duration=transcript.duration,
+        options=_thawed(transcript.options),
+        segments=transcript.segments,
+        languages=tuple(run for run in language_runs(transcript.words, "") if run.language),
+        glued=[number for number, word in enumerate(transcript.words) if word.glued],
+        removed=transcript.removed,
+        doubtful=transcript.doubtful,
+        gaps=transcript.gaps,
+    )
+    return render_document(
+        Document(
+            jobName=transcript.recording,
+            accountId="",
+            status="COMPLETED",
+            results=_results(transcript),
+            whisper=whisper,
+        )
+    )
+
+
+def _results(transcript: Transcript) -> AmazonResults:
+    """Return the words, segments, languages, channels and speakers in Amazon's layout."""
     items, word_items = _items(transcript.words)
     results = AmazonResults(
         transcripts=[FullText(transcript=join_words(transcript.words))],
@@ -117,22 +140,7 @@ def write_transcript(transcript: Transcript) -> str:
         results["channel_labels"] = channels
     if speakers := speaker_labels(transcript.words):
         results["speaker_labels"] = speakers
-    whisper = Whisper(
-        model=transcript.model,
-        language=transcript.language,
-        duration=transcript.duration,
-        options=_thawed(transcript.options),
-        segments=transcript.segments,
-        languages=tuple(run for run in language_runs(transcript.words, "") if run.language),
-        glued=[number for number, word in enumerate(transcript.words) if word.glued],
-        removed=transcript.removed,
-        doubtful=transcript.doubtful,
-        gaps=transcript.gaps,
-    )
-    document = Document(
-        jobName=transcript.recording, accountId="", status="COMPLETED", results=results, whisper=whisper
-    )
-    return render_document(document)
+    return results
 
 
 def _untimed_text(results: AmazonResults) -> str:
@@ -170,12 +178,12 @@ def _language(results: AmazonResults) -> str:
 def _words(content: Document) -> tuple[tuple[Word, ...], dict[int, int]]:
     """Return the words, and for each item the index of its word."""
     is_whisper = content.get("whisper") is not None
-    channels = [content["results"].get("items") or []] if is_whisper else _items_by_channel(content["results"])
+    channels = [content["results"].get("items") or []] if is_whisper else items_by_channel(content["results"])
     texts, items, item_words = _texts([item for items in channels for item in items])
-    speakers = _speakers(items, None if is_whisper else content["results"].get("speaker_labels"))
+    speakers = speakers_of_items(items, None if is_whisper else content["results"].get("speaker_labels"))
     times = [(item.get("start_time"), item.get("end_time")) for item in items]
     if len(channels) > 1:
-        order, times = _by_turns(texts, items, times)
+        order, times = in_order_of_turns(texts, items, times)
         texts, items = [texts[index] for index in order], [items[index] for index in order]
         speakers = [speakers[index] for index in order]
         new_indices = {index: new_index for new_index, index in enumerate(order)}
@@ -209,42 +217,6 @@ def _settled(
         settled = settle_spans([times[index] for index in indices], [len(texts[index]) for index in indices])
         spans |= zip(indices, settled, strict=True)
     return [spans[index] for index in range(len(texts))]
-
-
-def _items_by_channel(results: AmazonResults) -> list[list[Item]]:
-    """Return the items of each channel in order, or all items as one channel if the document has no channels."""
-    items = results.get("items") or []
-    if not any(item.get("channel_label") for item in items):
-        # Older documents repeat the items by channel, and only this repetition gives a word's channel.
-        channels = (results.get("channel_labels") or {}).get("channels") or []
-        by_label = [[_on_channel(item, channel) for item in channel.get("items") or []] for channel in channels]
-        if results.get("items") is None and not channels:
-            raise InvalidTranscript("results.items: Field required")
-        return [channel_items for channel_items in by_label if channel_items] or [items]
-    by_channel: dict[str | None, list[Item]] = {}
-    label = None
-    for item in items:
-        # A mark without a label belongs to the word before it.
-        label = item.get("channel_label") or label
-        by_channel.setdefault(label, []).append(item)
-    return list(by_channel.values())
-
-
-def _on_channel(item: Item, channel: Channel) -> Item:
-    return {**item, "channel_label": channel["channel_label"]}
-
-
-def _by_turns(
-    texts: Sequence[str], items: Sequence[Item], times: Sequence[tuple[float | None, float | None]]
-) -> tuple[list[int], list[tuple[float | None, float | None]]]:
-    """Return the transcript order of words that are listed channel by channel, and their times in that order."""
-    labels = [item.get("channel_label") or "" for item in items]
-    spans: list[tuple[float, float]] = []
-    for _, indices in groupby(range(len(texts)), key=labels.__getitem__):
-        channel = list(indices)
-        spans += settle_spans([times[index] for index in channel], [len(texts[index]) for index in channel])
-    order, ordered = order_by_turns(texts, spans, labels)
-    return order, [*ordered]
 
 
 def _texts(items: Sequence[Item]) -> tuple[list[str], list[Item], dict[int, int]]:
@@ -287,37 +259,6 @@ def _glued(texts: Sequence[str], content: Document) -> set[int]:
         if (is_unspaced(before) and is_unspaced(after)) or (throughout and (is_unspaced(before) or is_unspaced(after))):
             glued.add(number)
     return glued
-
-
-def _speakers(items: Sequence[Item], labels: SpeakerLabels | None) -> list[str | None]:
-    """Return the speaker of each word, from its item or, in the older layout, from a separate list."""
-    by_start: dict[float | None, str | None] = {}
-    turns = labels.get("segments") or [] if labels else []
-    for turn in turns:
-        by_start |= {
-            word.get("start_time"): word.get("speaker_label") or turn.get("speaker_label")
-            for word in turn.get("items") or ()
-        }
-    by_start.pop(None, None)
-    if not by_start:
-        by_start = _within_turns(items, turns)
-    return [
-        label_of(item.get("channel_label"), item.get("speaker_label") or by_start.get(item.get("start_time")))
-        for item in items
-    ]
-
-
-def _within_turns(items: Sequence[Item], turns: Sequence[SpeakerSegment]) -> dict[float | None, str | None]:
-    """Return the speaker of each start time within a turn, for documents whose turns do not list their words."""
-    speakers: dict[float | None, str | None] = {}
-    ordered = sorted(turns, key=lambda turn: turn.get("start_time") or 0.0)
-    starts = [turn.get("start_time") or 0.0 for turn in ordered]
-    for item in items:
-        start = item.get("start_time")
-        index = bisect_right(starts, start) - 1 if start is not None else -1
-        if index >= 0 and start is not None and start < (ordered[index].get("end_time") or 0.0):
-            speakers[start] = ordered[index].get("speaker_label")
-    return speakers
 
 
 def _confidence(item: Item) -> float:

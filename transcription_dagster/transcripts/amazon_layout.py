@@ -1,18 +1,15 @@
-"""The layout of Amazon Transcribe's output: types that validate it, and the labels of speakers and channels."""
+"""The layout of Amazon Transcribe's output, as types that validate it."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
-from itertools import groupby
 from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from transcription_dagster.errors import InvalidTranscript
-from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment, Word
+from transcription_dagster.model import DoubtfulSpeech, Gap, RemovedSpeech, Segment
 from transcription_dagster.transcripts.amazon_jobs import as_plain_transcript, why_no_transcript
 from transcription_dagster.transcripts.word_languages import LanguageRun
 
@@ -201,66 +198,3 @@ def _foreign_keys(raw: bytes) -> str:
 def render_document(document: Document) -> str:
     """Write a document as JSON."""
     return _DOCUMENT.dump_json(document).decode()
-
-
-#: A channel and, if known, one of the speakers on it.
-_ON_CHANNEL = re.compile(r"(ch_\d+)(?:/(.+))?", re.ASCII)
-
-
-def label_of(channel: str | None, speaker: str | None) -> str | None:
-    """Return the label of a word. Speakers are numbered per channel: spk_0 of one is not spk_0 of another."""
-    return f"{channel}/{speaker}" if channel and speaker else channel or speaker
-
-
-def with_labels(item: Item, label: str | None) -> Item:
-    """Return an item with its channel and speaker, from the label of its word."""
-    channel, speaker = _split_label(label)
-    labels = item.copy()
-    if channel:
-        labels["channel_label"] = channel
-    if speaker:
-        labels["speaker_label"] = speaker
-    return labels
-
-
-def channel_labels(items: Sequence[Item]) -> ChannelLabels | None:
-    """Return the items by channel; None if no item has a channel."""
-    channels = sorted({label for item in items if (label := item.get("channel_label"))})
-    if not channels:
-        return None
-    return ChannelLabels(
-        channels=[
-            Channel(channel_label=channel, items=[item for item in items if item.get("channel_label") == channel])
-            for channel in channels
-        ],
-        number_of_channels=len(channels),
-    )
-
-
-def speaker_labels(words: Sequence[Word]) -> SpeakerLabels | None:
-    """Return the turns of the speakers; None if no word has a speaker in addition to its channel."""
-    turns = [
-        (speaker, list(turn))
-        for speaker, turn in groupby(words, key=lambda word: _split_label(word.speaker)[1])
-        if speaker
-    ]
-    if not turns:
-        return None
-    return SpeakerLabels(
-        speakers=len({speaker for speaker, _ in turns}),
-        segments=[
-            SpeakerSegment(
-                start_time=turn[0].start,
-                end_time=max(word.end for word in turn),
-                speaker_label=speaker,
-                items=[SpokenItem(start_time=word.start, end_time=word.end, speaker_label=speaker) for word in turn],
-            )
-            for speaker, turn in turns
-        ],
-    )
-
-
-def _split_label(label: str | None) -> tuple[str | None, str | None]:
-    """Split a word's label into its channel and its speaker."""
-    match = _ON_CHANNEL.fullmatch(label or "")
-    return (match[1], match[2]) if match else (None, label)
