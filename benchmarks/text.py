@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.arguments import argument_parser
-from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cue_corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.layout import CaptionLimits, break_lines, display_width
 from transcription_dagster.captions.quality import caption_findings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from transcription_dagster.captions.corrections import places_of
+from transcription_dagster.captions.cue_corrections import places_of
 from transcription_dagster.captions.layout import CaptionLimits, display_width, line_stops
 from transcription_dagster.captions.marks import (
     LOOSE_DASH,

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from transcription_dagster import api
-from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cue_corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.cli.arguments import INPUT, OUTPUT, output_format, read_transcript_file, write_output

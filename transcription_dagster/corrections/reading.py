@@ -9,13 +9,13 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.corrections.changes import Change, ChangedWords, WordRange
 from transcription_dagster.corrections.differences import token_differences
 from transcription_dagster.language.tokenization import Token, tokenize
 from transcription_dagster.model import Edit, Word
 from transcription_dagster.transcripts.plain_text import join_words, paragraph_starts
 from transcription_dagster.transcripts.reading import Turn
+from transcription_dagster.transcripts.word_edits import correct_words
 
 
 class Author(StrEnum):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.errors import RefinementFailed
 from transcription_dagster.model import Edit, Term, Transcript, Word
 from transcription_dagster.refinement.edit_anchors import Anchors, compose
@@ -16,6 +15,7 @@ from transcription_dagster.refinement.prompt import Answer, make_request
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus, WindowFailure
 from transcription_dagster.refinement.text_windows import TextWindow, join_edits, join_places, make_windows
 from transcription_dagster.transcripts.plain_text import join_paragraphs, paragraph_starts
+from transcription_dagster.transcripts.word_edits import correct_words
 from transcription_dagster.vocabulary.prompts import merged_terms
 from transcription_dagster.vocabulary.variants import correct_variants
 

@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.model import Edit, Transcript, Word
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.word_edits import correct_words
 
 
 @dataclass(frozen=True, slots=True)

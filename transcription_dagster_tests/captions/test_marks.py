@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cue_corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.layout import display_width
 from transcription_dagster.model import Cue, Word

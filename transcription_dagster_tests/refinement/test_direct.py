@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.errors import RefinementFailed, RefinementUnavailable, SpendLimitReached
 from transcription_dagster.model import Term
 from transcription_dagster.refinement import direct
@@ -21,6 +20,7 @@ from transcription_dagster.refinement.claude import Claude
 from transcription_dagster.refinement.direct import refine_directly
 from transcription_dagster.refinement.messages import Price, TokenUsage
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
+from transcription_dagster.transcripts.word_edits import correct_words
 from transcription_dagster_tests.messages_server import (
     MessagesServer,
     Reply,

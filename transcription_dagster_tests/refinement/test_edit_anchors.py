@@ -3,10 +3,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.model import Edit
 from transcription_dagster.refinement.edit_anchors import Anchors, compose
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.word_edits import correct_words
 from transcription_dagster_tests.sample_transcripts import spoken
 
 WORDS = spoken("w0 w1 w2 w3 w4 w5 w6 w7")

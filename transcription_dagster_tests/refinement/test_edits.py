@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.model import Edit, Term
 from transcription_dagster.refinement.edit_rules import KINDS, changes_words
 from transcription_dagster.refinement.edits import EditLimits, validate_edits
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.word_edits import correct_words
 from transcription_dagster_tests.sample_transcripts import spoken
 
 TERMS = (Term("Kubernetes", ("cooper netties",)), Term("PostgreSQL 16"), Term("Tú", ("to",)))

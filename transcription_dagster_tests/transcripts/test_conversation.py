@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cue_corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import read_vtt, to_srt, to_vtt
 from transcription_dagster.model import SpeakerTurn, Transcript, Word

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from transcription_dagster.audio.decode import normalise
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.model import Term, Word
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.word_edits import correct_words
 from transcription_dagster.vocabulary.variants import correct_variants
 from transcription_dagster_tests.whisper.conftest import VOICES, base_engine, voices
 from transcription_dagster_tests.whisper.helpers import transcribe, word_errors

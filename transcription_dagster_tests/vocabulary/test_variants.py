@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.model import Term, Word
 from transcription_dagster.transcripts.plain_text import join_words
+from transcription_dagster.transcripts.word_edits import correct_words
 from transcription_dagster.vocabulary.variants import correct_variants, problems
 from transcription_dagster_tests.sample_transcripts import spoken
 

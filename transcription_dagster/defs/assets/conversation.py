@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from transcription_dagster.captions.corrections import correct_cues
+from transcription_dagster.captions.cue_corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_vtt
 from transcription_dagster.corrections.journal import last_version

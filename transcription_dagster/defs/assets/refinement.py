@@ -18,7 +18,7 @@ from transcription_dagster.refinement.accounts import price_of
 from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF, refine_directly
 from transcription_dagster.refinement.message_batches import batch_store
-from transcription_dagster.refinement.message_batches.rounds import Plan
+from transcription_dagster.refinement.message_batches.batch_plans import Plan
 from transcription_dagster.refinement.message_batches.workflow import queue_request, refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings

@@ -26,8 +26,7 @@ from transcription_dagster.refinement.answer_store import PaidReply, paid_replie
 from transcription_dagster.refinement.assembly import prepare, unrefined
 from transcription_dagster.refinement.claude import ClaudeBatches
 from transcription_dagster.refinement.message_batches import batch_store
-from transcription_dagster.refinement.message_batches.batch_store import Answered, UnconfirmedBatch
-from transcription_dagster.refinement.message_batches.rounds import (
+from transcription_dagster.refinement.message_batches.batch_plans import (
     PendingBatch,
     Plan,
     collect_answers,
@@ -40,6 +39,7 @@ from transcription_dagster.refinement.message_batches.rounds import (
     transcript_digest,
     window_of,
 )
+from transcription_dagster.refinement.message_batches.batch_store import Answered, UnconfirmedBatch
 from transcription_dagster.refinement.messages import BatchResult, SubmittedBatch
 from transcription_dagster.refinement.prompt import is_usable
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus

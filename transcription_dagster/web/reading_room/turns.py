@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.corrections.manuscript import CorrectedText
 from transcription_dagster.corrections.reading import Author, Passage
 from transcription_dagster.model import DoubtfulSpeech, Edit, Word
 from transcription_dagster.transcripts.reading import Reading, SignedEdit, Turn
+from transcription_dagster.transcripts.word_edits import correct_words
 
 #: Words with a lower probability are marked as doubtful.
 DOUBTFUL_CONFIDENCE = 0.4

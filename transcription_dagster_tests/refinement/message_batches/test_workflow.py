@@ -20,7 +20,7 @@ from transcription_dagster.errors import (
 from transcription_dagster.model import Term
 from transcription_dagster.refinement.claude import ClaudeBatches, connect
 from transcription_dagster.refinement.message_batches import batch_store, workflow
-from transcription_dagster.refinement.message_batches.rounds import Plan
+from transcription_dagster.refinement.message_batches.batch_plans import Plan
 from transcription_dagster.refinement.message_batches.workflow import (
     MAX_ATTEMPTS,
     Material,

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from transcription_dagster.audio.flac import sound_peaks
-from transcription_dagster.captions.corrections import correct_words
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.subtitles import to_srt, to_vtt
 from transcription_dagster.database.connection import Engine, open_database
@@ -22,6 +21,7 @@ from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster.transcripts.amazon_json import write_transcript
 from transcription_dagster.transcripts.plain_text import join_paragraphs, join_words, paragraph_starts
 from transcription_dagster.transcripts.reading import SignedEdit, reading_of, write_reading
+from transcription_dagster.transcripts.word_edits import correct_words
 from transcription_dagster_tests.postgres import cloned_database
 from transcription_dagster_tests.web.conftest import Site
 

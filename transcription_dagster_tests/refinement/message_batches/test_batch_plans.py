@@ -16,8 +16,8 @@ from transcription_dagster.errors import (
 from transcription_dagster.model import Term, Transcript
 from transcription_dagster.refinement.claude import Claude, ClaudeBatches
 from transcription_dagster.refinement.direct import refine_directly
-from transcription_dagster.refinement.message_batches import rounds
-from transcription_dagster.refinement.message_batches.rounds import (
+from transcription_dagster.refinement.message_batches import batch_plans
+from transcription_dagster.refinement.message_batches.batch_plans import (
     PendingBatch,
     Plan,
     collect_answers,
@@ -226,7 +226,7 @@ def test_only_a_canonical_recording_becomes_a_custom_id() -> None:
 def test_more_requests_than_a_batch_allows_become_several_batches(
     server: MessagesServer, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "MAX_REQUESTS", len(planned(RECORDINGS[0]).requests) * 2)
+    monkeypatch.setattr(batch_plans, "MAX_REQUESTS", len(planned(RECORDINGS[0]).requests) * 2)
     made = [batch for _, batch in submit([planned(recording) for recording in RECORDINGS], batches)]
     assert [len(each.recordings) for each in made] == [2, 1]
     assert len({each.id for each in made}) == 2
