@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Processes that run tests: many tests wait, so two cores suffice for four. Each needs up to 4 GB of memory.
+PROCESSES ?= 4
 
 .PHONY: demo up check test coverage chaos lint style ruff format bench docs hooks constraints install-dev clean
 
@@ -19,12 +21,13 @@ check: ruff
 	$(BIN)/pytest --numprocesses 2 -m "not system and not slow" $(ARGS); tests=$$?; \
 	wait $$pyright; types=$$?; cat $(VENV)/pyright.log; exit $$((tests | types))
 
+# All tests but the exhaustive ones; ARGS="-m ''" runs those too.
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest --numprocesses 3 $(ARGS)
+	$(BIN)/pytest --numprocesses $(PROCESSES) $(ARGS)
 
 # Like `make test`, with coverage of lines and branches as a table and in htmlcov/index.html, including child processes.
 coverage: $(VENV)/.installed-dev
-	$(BIN)/pytest --numprocesses 3 --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
+	$(BIN)/pytest --numprocesses $(PROCESSES) --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 # Kills workers, stops Postgres and terminates runs during 60 recordings; takes some minutes. ARGS="--seed 2" changes the seed.
 chaos: $(VENV)/.installed-dev

@@ -73,6 +73,8 @@ def test_a_phone_call_has_two_speakers(diarizer: BuiltInDiarizer) -> None:
     assert diarization_errors(expected, diarization).rate < 0.13
 
 
+# `test_one_voice_is_one_speaker` does the same with a short recording.
+@pytest.mark.exhaustive
 def test_a_long_recording_of_one_reader_has_one_speaker(diarizer: BuiltInDiarizer) -> None:
     folder = speech()
     readings = [one for one in references(folder) if one["kind"].startswith(ONE_VOICE)]

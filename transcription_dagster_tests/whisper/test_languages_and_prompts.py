@@ -77,7 +77,13 @@ def test_a_prompt_does_not_appear_in_silence(base_engine, tmp_path):
 @pytest.mark.parametrize(
     ("file", "part", "spoken"),
     [
-        ("unreferenced_multilingual.mp3", (24, 36), [("en", "this permission notice"), ("de", "diese Software")]),
+        # `test_a_recording_is_transcribed_in_each_of_its_languages` does the same with another pair of languages.
+        pytest.param(
+            "unreferenced_multilingual.mp3",
+            (24, 36),
+            [("en", "this permission notice"), ("de", "diese Software")],
+            marks=pytest.mark.exhaustive,
+        ),
         # Foreign names change nothing.
         ("fleurs_fleurs_zh_en_mix_1805_1830_clip6.flac", (0, 60), [("zh", "多數席位")]),
     ],

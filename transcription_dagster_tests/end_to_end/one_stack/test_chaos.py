@@ -10,6 +10,8 @@ from transcription_dagster_tests.chaos import SHORT, carry_out, judge
 from transcription_dagster_tests.system import System
 
 
+# `test_killed_workers.py` and `test_postgres_away.py` test the same faults, one at a time.
+@pytest.mark.exhaustive
 @pytest.mark.system
 @pytest.mark.xdist_group("faults on one stack")
 def test_every_recording_is_published_once_whatever_is_killed_meanwhile(system: System, tmp_path: Path) -> None:

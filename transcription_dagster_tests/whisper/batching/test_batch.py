@@ -101,6 +101,8 @@ def test_the_windows_of_several_recordings_share_the_steps(model, samples, alone
         assert_equal(results[name], expected[name])
 
 
+# `test_fixed_slots.py` compares the bits of single windows.
+@pytest.mark.exhaustive
 def test_alone_or_in_fixed_shapes_results_are_the_same_to_the_last_bit():
     """MKL rounds a product by where its matrices lie in memory, unless it is told not to before its first product."""
     command = [sys.executable, "-m", "transcription_dagster_tests.whisper.batching.bit_identity"]
@@ -119,6 +121,8 @@ def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, 
     assert batch.windows == len({segment.window for segment in results["wav"]})
 
 
+# `test_each_recording_gets_the_result_of_transcribe` does the same with a small model.
+@pytest.mark.exhaustive
 def test_base_gives_several_recordings_the_words_of_each_alone(base_engine, voices):
     model = base_engine.model("base")
     chosen = {

@@ -300,6 +300,8 @@ def test_music_under_speech_causes_no_doubt(engine, recordings, tmp_path):
 ROCKS = "Quillonite, Marrowgate Basin, Tarnwell Shale, Vellicants, Vellicant, Orrisite, Ostrel rule, Perrick method."
 
 
+# `test_a_sentence_added_to_the_last_breath_is_removed_if_a_second_pass_omits_it` does the same without a model.
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engine, voices, tmp_path):
     recording = sound(tmp_path, voices["Rocks of the Marrowgate Basin"].samples[27 * corpus.RATE :])
@@ -308,6 +310,8 @@ def test_a_prompt_of_terms_adds_no_sentence_to_the_end_of_a_recording(base_engin
     assert [removed.witnesses for removed in transcript.removed] == [("attention", "hearing", "model")]
 
 
+# `test_tones_and_noise_give_no_words` does the same with other sounds.
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_drum_machine_gives_no_words(base_engine, tmp_path):
     path = sound(tmp_path, drums()[: 10 * corpus.RATE])
