@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -194,9 +194,11 @@ class SecurityHeaders:
 async def refuse_request(
     scope: Scope, receive: Receive, send: Send, status: int, complaint: str, **headers: str
 ) -> None:
-    """Respond to a request with an error; close a websocket before it opens."""
+    """Respond to a request with an error, as text to a browser and as JSON to a program; close a websocket."""
     if scope["type"] == "websocket":
         await WebSocketClose(_POLICY_VIOLATION, complaint)(scope, receive, send)
+    elif "text/html" in HTTPConnection(scope).headers.get("accept", ""):
+        await PlainTextResponse(f"{complaint}\n", status, headers=headers)(scope, receive, send)
     else:
         await JSONResponse({"error": complaint}, status, headers=headers)(scope, receive, send)
 

@@ -50,6 +50,16 @@ def test_pages_of_the_ui_are_served_and_may_give_commands(site: Site):
     assert not site.has_run(run_id)
 
 
+def test_a_refused_browser_gets_text_and_a_program_json(site: Site):
+    unknown = {"Host": "other.example"}
+    with site.client() as client:
+        page = client.get("/recordings", headers=unknown | {"Accept": "text/html,*/*;q=0.8"})
+        report = client.get("/recordings", headers=unknown)
+    assert (page.status_code, page.headers["content-type"]) == (403, "text/plain; charset=utf-8")
+    assert page.text == report.json()["error"] + "\n"
+    assert "TRANSCRIPTION_UI_HOSTS" in page.text
+
+
 def test_a_page_behind_a_proxy_is_served_under_the_proxys_name(site: Site):
     own = {"Origin": "https://speech.example.org", "Sec-Fetch-Site": "same-origin"}
     with site.client() as client:

@@ -16,6 +16,7 @@ const media = document.getElementById("media");
 const article = document.getElementById("recording");
 const recording = article.dataset.recording;
 const turnsElement = document.getElementById("turns");
+const unplayable = document.getElementById("unplayable");
 
 function seek(seconds) {
   media.currentTime = Math.max(0, seconds);
@@ -240,18 +241,31 @@ function goTo(seconds, follower) {
   if (follower.turns.length) scrollTo(seconds);
 }
 
-// A link into a bucket expires after an hour; the server then redirects the same address to a new one.
+// A link into a bucket expires after an hour; the server then redirects the same address to a new one. Any other error
+// is reported.
 function recoverFromExpiredLinks() {
   let recovered = 0;
-  media.addEventListener("error", () => {
-    if (!media.currentTime || Date.now() - recovered < 60_000) return;
+  const recover = () => {
+    if (!media.currentTime || Date.now() - recovered < 60_000) return reportUnplayable();
     recovered = Date.now();
     const { currentTime, paused, playbackRate } = media;
     media.load();
     media.currentTime = currentTime;
     media.playbackRate = playbackRate;
     if (!paused) startPlaying(media);
-  });
+  };
+  media.addEventListener("error", recover);
+  media.addEventListener("loadedmetadata", () => unplayable.hidden = true);
+  // It may have failed before this script was loaded.
+  if (media.error) recover();
+}
+
+function reportUnplayable() {
+  const reason = media.error.code === MediaError.MEDIA_ERR_NETWORK ? "the connection was lost"
+    : media.error.code === MediaError.MEDIA_ERR_DECODE ? "the file is damaged"
+    : "the file is missing or unreachable, or this browser does not play its format";
+  unplayable.textContent = `This recording cannot be played: ${reason}. Reload the page to try again.`;
+  unplayable.hidden = false;
 }
 
 if (media) start();

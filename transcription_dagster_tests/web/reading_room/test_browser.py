@@ -253,6 +253,17 @@ def test_every_version_of_the_text_is_shown(page: playwright.Page, archive: Libr
     wait_until_spoken(page, "has")
 
 
+def test_a_sound_that_cannot_be_loaded_is_reported(context: playwright.BrowserContext, archive: Library):
+    with new_page(context) as (page, _complaints):
+        page.route("**/media", lambda route: route.fulfill(status=404))
+        page.goto(f"{archive.site.url}/recordings/{TALK}")
+        report = page.get_by_role("alert")
+        playwright.expect(report).to_contain_text("cannot be played: the file is missing")
+        page.unroute("**/media")
+        page.evaluate("document.getElementById('media').load()")
+        playwright.expect(report).to_be_hidden()
+
+
 def test_a_moment_is_played_in_the_list(page: playwright.Page, archive: Library):
     page.goto(f"{archive.site.url}/recordings?q=spring")
     playwright.expect(page.locator("mark")).to_have_text("spring")
