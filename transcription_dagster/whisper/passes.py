@@ -84,7 +84,7 @@ class Passes:
         self._on_progress(self._progress)
 
     def transcribe_block(self, block: Block, languages: SpokenLanguages, *, before: Sequence[Utterance]) -> TimedText:
-        """Transcribe a block, judge the result, and transcribe doubtful or missing parts again.
+        """Transcribe a block, check the result, and transcribe doubtful or missing parts again.
 
         `before` is the text of the preceding blocks. Raises the errors of `transcribe`.
         """
@@ -101,9 +101,9 @@ class Passes:
             return self.transcribe(block, clips, PassOptions(languages, afresh=True, temperatures=temperatures))
 
         spoken = self.transcribe(block, None if audible == (Span(0.0, sound.seconds),) else audible, first)
-        judged = without_hallucinations(spoken, sound, transcribe_again)
-        complete, gaps = with_lost_speech(judged.kept, sound, transcribe_again, judged.removed)
-        return TimedText(with_snapped_edges(complete, sound), judged.removed, judged.doubtful, gaps)
+        checked = without_hallucinations(spoken, sound, transcribe_again)
+        complete, gaps = with_lost_speech(checked.kept, sound, transcribe_again, checked.removed)
+        return TimedText(with_snapped_edges(complete, sound), checked.removed, checked.doubtful, gaps)
 
     @property
     def _ladder(self) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ def compile_kernels(device: torch.device) -> None:
     median(torch.zeros((1, 1, 8), device=device))
 
 
-def align_with_sound(slots: DecoderSlots, slot: int, request: Align) -> list[AlignedWord]:
+def align_with_audio(slots: DecoderSlots, slot: int, request: Align) -> list[AlignedWord]:
     """Return the words of a text, aligned with the audio of a slot."""
     tokenizer, text = request.tokenizer, list(request.tokens)
     first = len(tokenizer.sot_sequence)

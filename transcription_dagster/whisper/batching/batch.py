@@ -23,7 +23,7 @@ from whisper.audio import N_FRAMES
 from whisper.model import Whisper
 
 from transcription_dagster.errors import DeviceBroken, OutOfMemory
-from transcription_dagster.whisper.batching.alignment import align_with_sound
+from transcription_dagster.whisper.batching.alignment import align_with_audio
 from transcription_dagster.whisper.batching.decoder_slots import DecoderSlots, DecoderWeights, Move, Text, TextRow
 from transcription_dagster.whisper.batching.fixed_slots import FixedSlots
 from transcription_dagster.whisper.batching.token_rules import TokenRules
@@ -245,7 +245,7 @@ class Batch:
             self._finish(session, decoding)
 
     def _align(self, session: Session, slot: OccupiedSlot, request: Align) -> None:
-        words = align_with_sound(self.slots, slot.number, request)
+        words = align_with_audio(self.slots, slot.number, request)
         # Once the words of a window are timed, no further request needs it.
         self._leave(session)
         self._answer(session, words)

@@ -56,20 +56,21 @@ class Layer:
     """One block of the decoder."""
 
     def __init__(self, block: ResidualAttentionBlock) -> None:
-        own, cross = block.attn, block.cross_attn
+        attention, cross = block.attn, block.cross_attn
         if cross is None:
-            raise ValueError("a decoder's block attends to sound")
-        self.own_norm: LayerNorm = block.attn_ln
+            raise ValueError("a block without cross-attention is not one of a decoder")
+        self.self_norm: LayerNorm = block.attn_ln
         self.cross_norm: LayerNorm = block.cross_attn_ln  # type: ignore[assignment]  # there, as the attention is
         self.mlp_norm: LayerNorm = block.mlp_ln
-        self.own, self.own_out = _Linear(own.query, own.key, own.value), _Linear(own.out)
-        self.query, self.key, self.value = _Linear(cross.query), _Linear(cross.key), _Linear(cross.value)
+        self.qkv, self.self_out = _Linear(attention.query, attention.key, attention.value), _Linear(attention.out)
+        self.cross_query = _Linear(cross.query)
+        self.cross_key, self.cross_value = _Linear(cross.key), _Linear(cross.value)
         self.cross_out = _Linear(cross.out)
         first, _, second = block.mlp
-        self.inner, self.outer = _Linear(first), _Linear(second)  # type: ignore[arg-type]  # it says Module
+        self.mlp_in, self.mlp_out = _Linear(first), _Linear(second)  # type: ignore[arg-type]  # it says Module
 
     def mlp(self, x: Tensor) -> Tensor:
-        return self.outer(gelu(self.inner(normed(self.mlp_norm, x))))
+        return self.mlp_out(gelu(self.mlp_in(normed(self.mlp_norm, x))))
 
 
 def normed(norm: LayerNorm, x: Tensor) -> Tensor:
@@ -147,11 +148,11 @@ class DecoderSlots:
         self._heads, self._size = dims.n_text_head, dims.n_text_state // dims.n_text_head
         self._embedding, self._positions, self._norm = weights.embedding, weights.positions, weights.norm
         self._layers, self._alignment_heads = weights.layers, weights.alignment_heads
-        self._length, self._sound_length = dims.n_text_ctx, dims.n_audio_ctx
+        self._length, self._audio_length = dims.n_text_ctx, dims.n_audio_ctx
         #: Cached keys and values: of the texts, shape (layers, slots x beams, heads, tokens, size), and of the audio,
         #: shape (layers, slots, heads, positions, size).
         self._keys, self._values = (self._empty_cache(count * beams, self._length) for _ in range(2))
-        self._sound_keys, self._sound_values = (self._empty_cache(count, self._sound_length) for _ in range(2))
+        self._audio_keys, self._audio_values = (self._empty_cache(count, self._audio_length) for _ in range(2))
 
     def _empty_cache(self, rows: int, length: int) -> Tensor:
         shape = (len(self._layers), rows, self._heads, length, self._size)
@@ -164,7 +165,7 @@ class DecoderSlots:
     @property
     def bytes(self) -> int:
         """Return the memory taken by the caches."""
-        caches = (self._keys, self._values, self._sound_keys, self._sound_values)
+        caches = (self._keys, self._values, self._audio_keys, self._audio_values)
         return sum(cache.numel() * cache.element_size() for cache in caches)
 
     def widen(self, beams: int) -> None:
@@ -178,7 +179,7 @@ class DecoderSlots:
     def put_window(self, slot: int, features: Tensor) -> None:
         """Put an encoded window, shape (positions, width), into a slot."""
         for number, layer in enumerate(self._layers):
-            for cache, projection in ((self._sound_keys, layer.key), (self._sound_values, layer.value)):
+            for cache, projection in ((self._audio_keys, layer.cross_key), (self._audio_values, layer.cross_value)):
                 cache[number, slot] = projection(features).unflatten(-1, (self._heads, self._size)).transpose(0, 1)
 
     def read(self, texts: Sequence[Text]) -> Sequence[Tensor]:
@@ -189,16 +190,16 @@ class DecoderSlots:
         x = self._embedded(texts)
         for number, layer in enumerate(self._layers):
             attended: list[Tensor] = []
-            for text, (query, key, value) in zip(texts, self._own(layer, x, texts), strict=True):
+            for text, (query, key, value) in zip(texts, self._self_qkv(layer, x, texts), strict=True):
                 row, length = text.slot * self.beams, len(text.tokens)
                 self._keys[number, row, :, :length], self._values[number, row, :, :length] = key, value
                 causal = length > 1
                 attended += scaled_dot_product_attention(query[None], key[None], value[None], is_causal=causal)
-            x = x + layer.own_out(_joined(attended))
+            x = x + layer.self_out(_joined(attended))
             attended = []
-            for text, query in zip(texts, self._queries(layer, x, texts), strict=True):
-                keys = self._sound_keys[number, text.slot, :, text.part]
-                values = self._sound_values[number, text.slot, :, text.part]
+            for text, query in zip(texts, self._cross_queries(layer, x, texts), strict=True):
+                keys = self._audio_keys[number, text.slot, :, text.part]
+                values = self._audio_values[number, text.slot, :, text.part]
                 attended += scaled_dot_product_attention(query[None], keys[None], values[None])
             x = x + layer.cross_out(_joined(attended))
             x = x + layer.mlp(x)
@@ -215,10 +216,10 @@ class DecoderSlots:
         x = self._embedded([text])
         later = x.new_full((len(x), len(x)), -torch.inf).triu_(1)
         for number, layer in enumerate(self._layers):
-            [(query, key, value)] = self._own(layer, x, [text])
-            x = x + layer.own_out(_joined([_attention(query, key, value, later)[0]]))
-            [query] = self._queries(layer, x, [text])
-            keys, values = self._sound_keys[number, text.slot], self._sound_values[number, text.slot]
+            [(query, key, value)] = self._self_qkv(layer, x, [text])
+            x = x + layer.self_out(_joined([_attention(query, key, value, later)[0]]))
+            [query] = self._cross_queries(layer, x, [text])
+            keys, values = self._audio_keys[number, text.slot], self._audio_values[number, text.slot]
             attended, scored = _attention(query, keys, values)
             x = x + layer.cross_out(_joined([attended]))
             x = x + layer.mlp(x)
@@ -250,7 +251,7 @@ class DecoderSlots:
         x = (self._embedding[tokens] + self._positions[positions]).to(self._embedding.dtype)
         attended = x.new_empty((len(rows), self._heads, self._size))
         for number, layer in enumerate(self._layers):
-            query, key, value = layer.own(normed(layer.own_norm, x)).view(-1, 3, self._heads, self._size).unbind(1)
+            query, key, value = layer.qkv(normed(layer.self_norm, x)).view(-1, 3, self._heads, self._size).unbind(1)
             keys, values = self._keys[number], self._values[number]
             keys.index_put_((places[:, None], heads, positions[:, None]), key)
             values.index_put_((places[:, None], heads, positions[:, None]), value)
@@ -258,10 +259,10 @@ class DecoderSlots:
                 texts = slice(slot * self.beams, slot * self.beams + part.stop - part.start)
                 known = keys[texts, :, :length], values[texts, :, :length]
                 attended[part] = scaled_dot_product_attention(query[part, :, None], *known)[:, :, 0]
-            x = x + layer.own_out(attended.flatten(1))
-            query = layer.query(normed(layer.cross_norm, x)).view(-1, self._heads, self._size)
+            x = x + layer.self_out(attended.flatten(1))
+            query = layer.cross_query(normed(layer.cross_norm, x)).view(-1, self._heads, self._size)
             for part, slot, _ in spans:
-                sound = self._sound_keys[number, slot : slot + 1], self._sound_values[number, slot : slot + 1]
+                sound = self._audio_keys[number, slot : slot + 1], self._audio_values[number, slot : slot + 1]
                 attended[part] = scaled_dot_product_attention(query[part].transpose(0, 1)[None], *sound)[0].transpose(
                     0, 1
                 )
@@ -298,16 +299,16 @@ class DecoderSlots:
         positions = torch.cat([self._positions[: len(text.tokens)] for text in texts])
         return (self._embedding[tokens] + positions).to(self.dtype)
 
-    def _own(self, layer: Layer, x: Tensor, texts: Sequence[Text]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _self_qkv(self, layer: Layer, x: Tensor, texts: Sequence[Text]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield each text's queries, keys and values of the self-attention, each as (heads, tokens, size)."""
-        projected = layer.own(normed(layer.own_norm, x)).unflatten(-1, (3, self._heads, self._size))
+        projected = layer.qkv(normed(layer.self_norm, x)).unflatten(-1, (3, self._heads, self._size))
         for part in projected.split([len(text.tokens) for text in texts]):
             query, key, value = part.transpose(0, 2).unbind(1)
             yield query, key, value
 
-    def _queries(self, layer: Layer, x: Tensor, texts: Sequence[Text]) -> Iterator[Tensor]:
+    def _cross_queries(self, layer: Layer, x: Tensor, texts: Sequence[Text]) -> Iterator[Tensor]:
         """Yield each text's queries of the cross-attention, as (heads, tokens, size)."""
-        projected = layer.query(normed(layer.cross_norm, x)).unflatten(-1, (self._heads, self._size))
+        projected = layer.cross_query(normed(layer.cross_norm, x)).unflatten(-1, (self._heads, self._size))
         for part in projected.split([len(text.tokens) for text in texts]):
             yield part.transpose(0, 1)
 

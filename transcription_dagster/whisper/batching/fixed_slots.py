@@ -89,14 +89,14 @@ class FixedSlots(DecoderSlots):
         known = (self._positions_read <= position[:, None])[:, None, None]
         x = (self._embedding[token] + self._positions[position]).to(self.dtype)
         for number, layer in enumerate(self._layers):
-            query, key, value = layer.own(normed(layer.own_norm, x)).view(rows, 3, self._heads, self._size).unbind(1)
+            query, key, value = layer.qkv(normed(layer.self_norm, x)).view(rows, 3, self._heads, self._size).unbind(1)
             keys, values = self._keys[number], self._values[number]
             keys.index_put_((self._places, self._head_places, position[:, None]), key)
             values.index_put_((self._places, self._head_places, position[:, None]), value)
             attended = scaled_dot_product_attention(query[:, :, None], keys, values, attn_mask=known)
-            x = x + layer.own_out(attended.reshape(rows, -1))
-            query = layer.query(normed(layer.cross_norm, x)).view(sound).transpose(1, 2)
-            attended = scaled_dot_product_attention(query, self._sound_keys[number], self._sound_values[number])
+            x = x + layer.self_out(attended.reshape(rows, -1))
+            query = layer.cross_query(normed(layer.cross_norm, x)).view(sound).transpose(1, 2)
+            attended = scaled_dot_product_attention(query, self._audio_keys[number], self._audio_values[number])
             x = x + layer.cross_out(attended.transpose(1, 2).reshape(rows, -1))
             x = x + layer.mlp(x)
         return self.rules.apply(self.logits(x), last, lowest)

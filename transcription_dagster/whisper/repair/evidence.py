@@ -125,22 +125,22 @@ def _anomaly(word: Word) -> float:
     )
 
 
-def is_denied_by_sound(against: frozenset[Witness]) -> bool:
+def has_acoustic_evidence(against: frozenset[Witness]) -> bool:
     """Return whether a witness that examined the audio speaks against a word."""
     return not _ACOUSTIC.isdisjoint(against)
 
 
 def is_suspect(against: frozenset[Witness]) -> bool:
     """Return whether there is enough evidence to doubt a word."""
-    return is_denied_by_sound(against) or against >= _MODEL_AND_ATTENTION
+    return has_acoustic_evidence(against) or against >= _MODEL_AND_ATTENTION
 
 
-def is_condemned(against: frozenset[Witness]) -> bool:
+def is_hallucinated(against: frozenset[Witness]) -> bool:
     """Return whether a word is removed: two witnesses suffice if one of them examined the audio, otherwise three.
 
     Without acoustic evidence, the model and its attention are not enough; a second pass has to contradict the word too.
     """
-    return len(against) >= 2 if is_denied_by_sound(against) else against >= _MODEL_AND_ATTENTION | {Witness.HEARING}
+    return len(against) >= 2 if has_acoustic_evidence(against) else against >= _MODEL_AND_ATTENTION | {Witness.HEARING}
 
 
 def audible_parts(sound: Sound) -> tuple[Span, ...]:

@@ -22,8 +22,8 @@ from transcription_dagster.whisper.decoding.loop import MAX_COMPRESSION_RATIO, M
 from transcription_dagster.whisper.repair.evidence import (
     Witness,
     doubts_itself,
-    is_condemned,
-    is_denied_by_sound,
+    has_acoustic_evidence,
+    is_hallucinated,
     is_silence,
     is_suspect,
     witnesses,
@@ -59,7 +59,7 @@ _MIN_WORDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class CheckedSpeech:
     """The words that are kept, and the findings against words."""
 
     kept: list[Utterance]
@@ -67,30 +67,34 @@ class Judgement:
     doubtful: list[DoubtfulSpeech]
 
 
-def without_hallucinations(utterances: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain) -> Judgement:
-    """Judge the utterances against `sound`; words without evidence against them stay unchanged."""
+def without_hallucinations(
+    utterances: list[Utterance], sound: Sound, transcribe_again: TranscribeAgain
+) -> CheckedSpeech:
+    """Check the utterances against `sound`; words without evidence against them stay unchanged."""
     utterances, replaced = _without_loops(utterances, sound, transcribe_again)
     against = witnesses(utterances, sound)
     suspects = _in_long_silences(utterances, [is_suspect(each) for each in against])
     if not replaced and not any(suspects):
-        return Judgement(utterances, [], [])
-    doubts = _runs(
-        utterances, [suspect and not is_condemned(each) for suspect, each in zip(suspects, against, strict=True)]
+        return CheckedSpeech(utterances, [], [])
+    uncertain = _runs(
+        utterances, [suspect and not is_hallucinated(each) for suspect, each in zip(suspects, against, strict=True)]
     )
-    if doubts:
-        places = [run.span.widened(_AROUND, limit=sound.seconds) for run in doubts]
+    if uncertain:
+        places = [run.span.widened(_AROUND, limit=sound.seconds) for run in uncertain]
         again = transcribe_again(merged(places, gap=0.01), False)
-        for run in doubts:
+        for run in uncertain:
             for index, witness in _not_repeated(run, again):
                 against[index] |= {witness}
-    condemned = _in_long_silences(utterances, [is_condemned(each) for each in against])
-    removed = [_removed(run, against) for run in _runs(utterances, condemned)]
-    kept_suspects = [suspect and not removal for suspect, removal in zip(suspects, condemned, strict=True)]
+    hallucinated = _in_long_silences(utterances, [is_hallucinated(each) for each in against])
+    removed = [_removed(run, against) for run in _runs(utterances, hallucinated)]
+    kept_suspects = [suspect and not removal for suspect, removal in zip(suspects, hallucinated, strict=True)]
     doubtful = [
         DoubtfulSpeech(run.span.start, run.span.end, run.text, _names_of_witnesses(against, run))
         for run in _runs(utterances, kept_suspects)
     ]
-    return Judgement(_pruned(utterances, condemned), sorted(removed + replaced, key=lambda item: item.start), doubtful)
+    return CheckedSpeech(
+        _pruned(utterances, hallucinated), sorted(removed + replaced, key=lambda item: item.start), doubtful
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def _runs(utterances: Sequence[Utterance], flags: Sequence[bool]) -> list[_Run]:
 
 
 def _removed(run: _Run, against: Evidence) -> RemovedSpeech:
-    silent = any(is_denied_by_sound(against[index]) for index in run.indices)
+    silent = any(has_acoustic_evidence(against[index]) for index in run.indices)
     reason = NO_SPEECH_HERE if silent else NOT_REPEATED
     return RemovedSpeech(run.span.start, run.span.end, run.text, reason, _names_of_witnesses(against, run))
 
@@ -181,12 +185,12 @@ def _in_long_silences(utterances: Sequence[Utterance], flags: Sequence[bool]) ->
     return remaining
 
 
-def _pruned(utterances: Iterable[Utterance], condemned: Sequence[bool]) -> list[Utterance]:
-    """Return the utterances without the condemned words."""
+def _pruned(utterances: Iterable[Utterance], hallucinated: Sequence[bool]) -> list[Utterance]:
+    """Return the utterances without the hallucinated words."""
     pruned = []
     index = 0
     for utterance in utterances:
-        kept = tuple(word for place, word in enumerate(utterance.words, index) if not condemned[place])
+        kept = tuple(word for place, word in enumerate(utterance.words, index) if not hallucinated[place])
         index += len(utterance.words)
         if kept:
             pruned.append(utterance if len(kept) == len(utterance.words) else with_words(utterance, kept))

@@ -108,7 +108,7 @@ def held_bytes() -> int:
 @torch.inference_mode()
 def test_a_thousand_steps_need_no_additional_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:
     slots = filled(kind(DecoderWeights(small), 2, rules_of(small)), sounds, [0, 1])
-    caches = [slots._keys, slots._values, slots._sound_keys, slots._sound_values]
+    caches = [slots._keys, slots._values, slots._audio_keys, slots._audio_values]
     before, size = [cache.data_ptr() for cache in caches], slots.bytes
     held: list[int] = []
     for _ in range(5):

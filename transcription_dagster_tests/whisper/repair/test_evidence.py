@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from transcription_dagster.model import Word
-from transcription_dagster.whisper.repair.evidence import Witness, audible_parts, is_condemned, is_suspect, witnesses
+from transcription_dagster.whisper.repair.evidence import Witness, audible_parts, is_hallucinated, is_suspect, witnesses
 from transcription_dagster.whisper.spans import Span
 from transcription_dagster_tests.whisper.helpers import sounding, utterance_of
 
@@ -55,7 +55,7 @@ def test_punctuation_shares_the_evidence_of_the_word_before_it():
 
 
 @pytest.mark.parametrize(
-    ("speaking", "suspect", "condemned"),
+    ("speaking", "suspect", "hallucinated"),
     [
         (set(), False, False),
         ({Witness.VOICE}, True, False),
@@ -69,8 +69,8 @@ def test_punctuation_shares_the_evidence_of_the_word_before_it():
         ({Witness.MODEL, Witness.ATTENTION, Witness.HEARING}, True, True),
     ],
 )
-def test_a_removal_needs_two_witnesses_with_one_acoustic_or_three(speaking, suspect, condemned):
-    assert (is_suspect(frozenset(speaking)), is_condemned(frozenset(speaking))) == (suspect, condemned)
+def test_a_removal_needs_two_witnesses_with_one_acoustic_or_three(speaking, suspect, hallucinated):
+    assert (is_suspect(frozenset(speaking)), is_hallucinated(frozenset(speaking))) == (suspect, hallucinated)
 
 
 @pytest.mark.parametrize(

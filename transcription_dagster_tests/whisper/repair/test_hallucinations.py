@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.sounds import drums
-from transcription_dagster.whisper.repair.evidence import is_condemned, witnesses
+from transcription_dagster.whisper.repair.evidence import is_hallucinated, witnesses
 from transcription_dagster.whisper.repair.hallucinations import (
     LOOPS,
     NO_SPEECH_HERE,
@@ -60,16 +60,16 @@ NOISE = sounding(20, voice=[Span(0.4, 1.6)], loud=[Span(0.4, 1.6)])
 def test_a_recording_without_evidence_is_not_changed():
     utterances = [GREETING, utterance_of("and welcome", 3.2, 4)]
     second_pass = SecondPass()
-    judged = without_hallucinations(utterances, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), second_pass)
-    assert judged.kept is utterances
-    assert (judged.removed, judged.doubtful, second_pass.clips) == ([], [], None)
+    checked = without_hallucinations(utterances, sounding(20, voice=[Span(0.4, 1.6), Span(3, 4)]), second_pass)
+    assert checked.kept is utterances
+    assert (checked.removed, checked.doubtful, second_pass.clips) == ([], [], None)
 
 
 def test_a_word_denied_by_two_witnesses_is_removed_and_documented():
     second_pass = SecondPass()
-    judged = without_hallucinations([GREETING, HALLUCINATION], NOISE, second_pass)
-    assert texts(judged.kept) == ["good evening"]
-    (removed,) = judged.removed
+    checked = without_hallucinations([GREETING, HALLUCINATION], NOISE, second_pass)
+    assert texts(checked.kept) == ["good evening"]
+    (removed,) = checked.removed
     assert (removed.start, removed.end, removed.text, removed.reason) == (10, 13, "thanks for watching", NO_SPEECH_HERE)
     assert removed.witnesses == ("level", "voice")
     assert second_pass.clips is None
@@ -77,10 +77,10 @@ def test_a_word_denied_by_two_witnesses_is_removed_and_documented():
 
 def test_voice_activity_alone_only_triggers_a_second_pass():
     second_pass = SecondPass(HALLUCINATION)
-    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, second_pass)
-    assert texts(judged.kept) == ["good evening", "thanks for watching"]
-    assert judged.removed == []
-    assert [(item.text, item.witnesses) for item in judged.doubtful] == [("thanks for watching", ("voice",))]
+    checked = without_hallucinations([GREETING, HALLUCINATION], MUSIC, second_pass)
+    assert texts(checked.kept) == ["good evening", "thanks for watching"]
+    assert checked.removed == []
+    assert [(item.text, item.witnesses) for item in checked.doubtful] == [("thanks for watching", ("voice",))]
     assert (second_pass.clips, second_pass.persistently) == ([Span(9, 14)], False)
 
 
@@ -94,21 +94,23 @@ def test_voice_activity_alone_only_triggers_a_second_pass():
     ids=["nothing", "something else", "elsewhere"],
 )
 def test_words_that_a_second_pass_does_not_repeat_in_place_are_removed(again, witness):
-    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(*again))
-    assert texts(judged.kept) == ["good evening"]
-    assert [item.witnesses for item in judged.removed] == [(witness, "voice")]
+    checked = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(*again))
+    assert texts(checked.kept) == ["good evening"]
+    assert [item.witnesses for item in checked.removed] == [(witness, "voice")]
 
 
 def test_words_that_a_second_pass_repeats_are_kept_word_by_word():
-    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(utterance_of("thanks for it", 10, 13)))
-    assert texts(judged.kept) == ["good evening", "thanks for"]
-    assert [item.text for item in judged.removed] == ["watching"]
+    checked = without_hallucinations(
+        [GREETING, HALLUCINATION], MUSIC, SecondPass(utterance_of("thanks for it", 10, 13))
+    )
+    assert texts(checked.kept) == ["good evening", "thanks for"]
+    assert [item.text for item in checked.removed] == ["watching"]
 
 
 def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
     improbable = replace(utterance_of("la la la", 10, 13), average_log_probability=-1.5)
-    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(improbable))
-    assert texts(judged.kept) == ["good evening", "thanks for watching"]
+    checked = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(improbable))
+    assert texts(checked.kept) == ["good evening", "thanks for watching"]
 
 
 @pytest.mark.parametrize(
@@ -121,14 +123,14 @@ def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
     ],
 )
 def test_a_second_pass_that_rates_the_place_as_silence_must_repeat_half_of_it(again, kept):
-    judged = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(unsure(utterance_of(again, 10, 13))))
-    assert texts(judged.kept) == ["good evening", *filter(None, [kept])]
-    assert all(item.witnesses == ("model", "voice") for item in judged.removed)
+    checked = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(unsure(utterance_of(again, 10, 13))))
+    assert texts(checked.kept) == ["good evening", *filter(None, [kept])]
+    assert all(item.witnesses == ("model", "voice") for item in checked.removed)
 
 
 def test_a_model_that_doubts_itself_is_the_second_witness():
-    judged = without_hallucinations([GREETING, unsure(HALLUCINATION)], MUSIC, SecondPass())
-    assert [item.witnesses for item in judged.removed] == [("model", "voice")]
+    checked = without_hallucinations([GREETING, unsure(HALLUCINATION)], MUSIC, SecondPass())
+    assert [item.witnesses for item in checked.removed] == [("model", "voice")]
 
 
 def mumbled(utterance: Utterance) -> Utterance:
@@ -140,38 +142,38 @@ def mumbled(utterance: Utterance) -> Utterance:
 @pytest.mark.parametrize("again", [[], [mumbled(utterance_of("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
 def test_a_mumbled_word_stays_unless_a_second_pass_contradicts_it(again):
     utterances = [mumbled(GREETING)]
-    judged = without_hallucinations(utterances, MUSIC, SecondPass(*again))
-    assert judged.kept == utterances
-    assert judged.removed == []
-    assert [item.text for item in judged.doubtful] == ["good evening"]
+    checked = without_hallucinations(utterances, MUSIC, SecondPass(*again))
+    assert checked.kept == utterances
+    assert checked.removed == []
+    assert [item.text for item in checked.doubtful] == ["good evening"]
 
 
 def test_a_sentence_added_to_the_last_breath_is_removed_if_a_second_pass_omits_it():
     added = mumbled(utterance_of("turning upside down and repeating itself", 1.4, 1.6))
-    judged = without_hallucinations([GREETING, added], MUSIC, SecondPass(GREETING))
-    assert judged.kept == [GREETING]
-    (removed,) = judged.removed
+    checked = without_hallucinations([GREETING, added], MUSIC, SecondPass(GREETING))
+    assert checked.kept == [GREETING]
+    (removed,) = checked.removed
     assert (removed.reason, removed.witnesses) == (NOT_REPEATED, ("attention", "hearing", "model"))
 
 
 def test_a_half_hallucinated_utterance_keeps_its_other_half():
     half = utterance_of("good evening made up here", 0.5, 12)
-    judged = without_hallucinations([half], NOISE, SecondPass())
-    assert texts(judged.kept) == ["good"]
-    assert (judged.kept[0].start, judged.kept[0].end) == (half.start, half.words[0].end)
+    checked = without_hallucinations([half], NOISE, SecondPass())
+    assert texts(checked.kept) == ["good"]
+    assert (checked.kept[0].start, checked.kept[0].end) == (half.start, half.words[0].end)
 
 
 def test_a_word_in_a_pause_between_kept_words_is_kept():
     utterance = utterance_of("one two three four five", 0, 4)
     second_pass = SecondPass()
-    judged = without_hallucinations([utterance], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), second_pass)
-    assert judged.kept == [utterance]
-    assert (judged.doubtful, second_pass.clips) == ([], None)
+    checked = without_hallucinations([utterance], sounding(20, voice=[Span(0, 0.9), Span(3.1, 4)]), second_pass)
+    assert checked.kept == [utterance]
+    assert (checked.doubtful, second_pass.clips) == ([], None)
 
 
 def test_a_block_without_words():
-    judged = without_hallucinations([], MUSIC, SecondPass())
-    assert (judged.kept, judged.removed, judged.doubtful) == ([], [], [])
+    checked = without_hallucinations([], MUSIC, SecondPass())
+    assert (checked.kept, checked.removed, checked.doubtful) == ([], [], [])
 
 
 # --- loops
@@ -182,9 +184,9 @@ TALK = sounding(12, voice=[Span(0.4, 12)])
 
 def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
     second_pass = SecondPass(utterance_of("the bus leaves at nine", 0.5, 12))
-    judged = without_hallucinations([LOOP], TALK, second_pass)
-    assert texts(judged.kept) == ["the bus leaves at nine"]
-    (removed,) = judged.removed
+    checked = without_hallucinations([LOOP], TALK, second_pass)
+    assert texts(checked.kept) == ["the bus leaves at nine"]
+    (removed,) = checked.removed
     assert (removed.text, removed.reason) == (("thank you for listening " * 5).strip(), LOOPS)
     assert removed.instead == "the bus leaves at nine"
     assert second_pass.persistently
@@ -201,9 +203,9 @@ def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
     ids=["the same", "nothing", "unsure", "guessed"],
 )
 def test_the_first_pass_is_kept_unless_the_second_is_better(again):
-    judged = without_hallucinations([LOOP], TALK, SecondPass(*again))
-    assert judged.kept == [LOOP]
-    assert judged.removed == []
+    checked = without_hallucinations([LOOP], TALK, SecondPass(*again))
+    assert checked.kept == [LOOP]
+    assert checked.removed == []
 
 
 def test_counting_aloud_is_not_transcribed_again():
@@ -219,25 +221,25 @@ def test_counting_aloud_is_not_transcribed_again():
 def test_a_loop_of_several_repetitions_per_breath_is_transcribed_again():
     spans = [Span(second, second + 0.6) for second in range(18)]
     second_pass = SecondPass(utterance_of("one two three four five six", 0, 2))
-    judged = without_hallucinations([utterance_of("one two three " * 6, 0, 2)], sounding(18, voice=spans), second_pass)
-    assert texts(judged.kept) == ["one two three four five six"]
+    checked = without_hallucinations([utterance_of("one two three " * 6, 0, 2)], sounding(18, voice=spans), second_pass)
+    assert texts(checked.kept) == ["one two three four five six"]
     assert second_pass.clips == [Span(0, 2)]
 
 
 def test_a_text_that_compresses_like_a_loop_is_transcribed_again():
     second_pass = SecondPass(utterance_of("something sensible", 0, 3))
-    judged = without_hallucinations(
+    checked = without_hallucinations(
         [utterance_of("la lala la lala", 0, 3, compression=2.6)], sounding(3, voice=[Span(0, 3)]), second_pass
     )
-    assert texts(judged.kept) == ["something sensible"]
-    assert [item.text for item in judged.removed] == ["la lala la lala"]
+    assert texts(checked.kept) == ["something sensible"]
+    assert [item.text for item in checked.removed] == ["la lala la lala"]
 
 
 def test_words_next_to_a_loop_are_kept():
     before, after = utterance_of("good evening", 0, 0.4), utterance_of("and welcome", 12.5, 14)
     second_pass = SecondPass(before, utterance_of("the bus leaves at nine", 0.5, 12), after)
-    judged = without_hallucinations([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), second_pass)
-    assert texts(judged.kept) == ["good evening", "the bus leaves at nine", "and welcome"]
+    checked = without_hallucinations([before, LOOP, after], sounding(14, voice=[Span(0, 14)]), second_pass)
+    assert texts(checked.kept) == ["good evening", "the bus leaves at nine", "and welcome"]
 
 
 # --- whatever comes
@@ -250,14 +252,14 @@ def test_a_removal_needs_two_witnesses_and_is_always_listed(starts, voice, loud,
     utterances = [utterance_of(f"w{number}", start, start + 0.3) for number, start in enumerate(starts)]
     about = sounding(60, voice=voice, loud=loud)
     second = [utterance_of(f"w{number}", span.start, span.end) for number, span in enumerate(again)]
-    judged = without_hallucinations(utterances, about, SecondPass(*second))
-    assert sorted([*texts(judged.kept), *(item.text for item in judged.removed)]) == sorted(texts(utterances))
-    assert [utterance.start for utterance in judged.kept] == sorted(utterance.start for utterance in judged.kept)
-    assert all(len(item.witnesses) >= 2 for item in judged.removed)
+    checked = without_hallucinations(utterances, about, SecondPass(*second))
+    assert sorted([*texts(checked.kept), *(item.text for item in checked.removed)]) == sorted(texts(utterances))
+    assert [utterance.start for utterance in checked.kept] == sorted(utterance.start for utterance in checked.kept)
+    assert all(len(item.witnesses) >= 2 for item in checked.removed)
     evidence = zip(texts(utterances), witnesses(utterances, about), strict=True)
-    assert {text for text, each in evidence if is_condemned(each)} <= {item.text for item in judged.removed}
-    kept = set(texts(judged.kept))
-    assert {item.text for item in judged.doubtful} <= kept
+    assert {text for text, each in evidence if is_hallucinated(each)} <= {item.text for item in checked.removed}
+    kept = set(texts(checked.kept))
+    assert {item.text for item in checked.doubtful} <= kept
 
 
 # --- with the toy model, which greets its listeners over any noise
