@@ -31,10 +31,10 @@ def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits
     """
     limits = limits or CaptionLimits()
     slots = _slots(cues)
-    own = [token for slot in slots for token in slot.tokens]
+    old = [token for slot in slots for token in slot.tokens]
     new = marked_tokens(corrected_text, OWN_TURNS)
-    places = places_of([token.token.text for token in own], [token.token.text for token in new])
-    new = _without_neighbours_notes(cues, own, new, places)
+    places = places_of([token.token.text for token in old], [token.token.text for token in new])
+    new = _without_neighbours_notes(cues, old, new, places)
     ends = list(accumulate(len(slot.tokens) for slot in slots))
     placed: list[list[tuple[int, MarkedToken]]] = [[] for _ in slots]
     for token, place in zip(new, places, strict=True):
@@ -52,7 +52,7 @@ def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits
 
 
 def _without_neighbours_notes(
-    cues: Sequence[Cue], own: Sequence[MarkedToken], new: Sequence[MarkedToken], places: Sequence[int]
+    cues: Sequence[Cue], old: Sequence[MarkedToken], new: Sequence[MarkedToken], places: Sequence[int]
 ) -> list[MarkedToken]:
     """Return the new words without the notes that other cues show.
 
@@ -61,7 +61,7 @@ def _without_neighbours_notes(
     together = marked_tokens("\n".join(line for cue in cues for line in cue.lines), OWN_TURNS)
     cleaned = []
     for token, place in zip(new, places, strict=True):
-        in_text, in_cue = together[place], own[place]
+        in_text, in_cue = together[place], old[place]
         before = in_cue.before if token.before == in_text.before else token.before
         after = in_cue.after if token.after == in_text.after else token.after
         song = in_cue.song if token.song == in_text.song else token.song

@@ -126,10 +126,10 @@ def _guess(data: bytes) -> str:
         return encoding
     if encoding := _clear_winner(readings, known, _MIN_KNOWN):
         return encoding
-    likely = ", ".join(sorted(known, key=lambda encoding: -known[encoding])[:3]) or _WESTERN
+    best = ", ".join(sorted(known, key=lambda encoding: -known[encoding])[:3]) or _WESTERN
     raise InvalidCaptions(
         f"the text is not UTF-8, and too short or unusual to detect its encoding: "
-        f"give it with --encoding (likely {likely})"
+        f"give it with --encoding (likely {best})"
     )
 
 

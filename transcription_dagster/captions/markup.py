@@ -106,8 +106,8 @@ def shown_words(atoms: Sequence[Atom]) -> list[ShownWord]:
     for token, first in zip(tokens, token_starts(text, tokens), strict=True):
         line += text.count("\n", position, first)
         position = first
-        own = {id(atom): atom for atom in shown_by[first : first + len(token.text)]}
-        words.append(ShownWord(token, line, tuple(own.values())))
+        atoms_of_word = {id(atom): atom for atom in shown_by[first : first + len(token.text)]}
+        words.append(ShownWord(token, line, tuple(atoms_of_word.values())))
     return words
 
 

@@ -123,9 +123,10 @@ def best_stops(words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool
     total = [0.0] + [math.inf] * measures.count
     origin = [0] * (measures.count + 1)
     for begin in range(0, measures.count, _WORDS_AT_ONCE):
-        few = lengths[begin : begin + _WORDS_AT_ONCE]
-        edges = np.concatenate([[0], np.cumsum(few)])
-        first = np.repeat(np.arange(begin, begin + len(few)), few)
+        # How many cues can start with each of the next words: one of each length.
+        counts = lengths[begin : begin + _WORDS_AT_ONCE]
+        edges = np.concatenate([[0], np.cumsum(counts)])
+        first = np.repeat(np.arange(begin, begin + len(counts)), counts)
         stop = np.arange(edges[-1]) - edges[first - begin] + first + 1
         costs = _cue_costs(measures, line_stops, line_breaks, first, stop)
         _extend(total, origin, begin, edges.tolist(), costs.tolist())

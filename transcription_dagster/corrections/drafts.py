@@ -96,11 +96,11 @@ def join_turns(reading: CorrectedReading, first: int) -> list[Draft]:
     if first not in reading.starts[1:]:
         raise UnusableCorrection(f"no turn that can be joined to the previous one begins at word {first}")
     before, turn = reading.turns(first - 1, first + 1)
-    speaker, own = before.passages[-1].speaker, turn.speaker
-    stretches = (reading.stretch(turn.first, turn.stop),) if speaker != own and speaker is not None else ()
+    old, new = turn.speaker, before.passages[-1].speaker
+    stretches = (reading.stretch(turn.first, turn.stop),) if new != old and new is not None else ()
     where = _stretch(reading, turn.passages[:1])
     heard = reading.heard(where.first, where.stop)
-    return [Draft(Kind.JOIN, where, own or "", speaker or "", heard, stretches)]
+    return [Draft(Kind.JOIN, where, old or "", new or "", heard, stretches)]
 
 
 def undo(reading: CorrectedReading, state: ChangedWords, change: Draft, version: int) -> list[Draft]:

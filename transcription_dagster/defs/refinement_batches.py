@@ -17,7 +17,7 @@ from transcription_dagster.refinement.claude import ClaudeBatches, connect
 from transcription_dagster.refinement.message_batches import batch_store
 from transcription_dagster.refinement.message_batches.batch_store import Queue, exchange_lock
 from transcription_dagster.refinement.message_batches.workflow import (
-    Material,
+    RefinementInput,
     collect_ended,
     has_ended,
     recover,
@@ -56,8 +56,8 @@ def exchange(
     store: StoreResource,
     settings: dg.ResourceParam[Settings],
 ) -> None:
-    def material(recording: str) -> Material:
-        return stored_value(store.open(), "conversation", recording), *catalogue.terms(recording)
+    def input_of(recording: str) -> RefinementInput:
+        return RefinementInput(stored_value(store.open(), "conversation", recording), *catalogue.terms(recording))
 
     with reported_failures(), exchange_lock(catalogue.engine) as is_alone:
         if not is_alone:
@@ -70,7 +70,7 @@ def exchange(
         batches = ClaudeBatches(claude)
         for batch in collect_ended(catalogue.engine, batches):
             context.log.info(f"Collected the batch {batch.id} with {len(batch.recordings)} recordings.")
-        for batch in submit_waiting(catalogue.engine, batches, material, RefinementSettings.of(settings)):
+        for batch in submit_waiting(catalogue.engine, batches, input_of, RefinementSettings.of(settings)):
             context.log.info(f"Submitted the batch {batch.id} with {len(batch.recordings)} recordings.")
 
 

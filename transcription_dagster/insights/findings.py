@@ -120,16 +120,16 @@ def speaker_shares(words: Sequence[Word], language: str) -> tuple[SpeakerShare, 
     total = sum(word.end - word.start for word in words)
     shares = []
     for speaker in dict.fromkeys(speaker for speaker, _ in turns if speaker):
-        own = [turn for each, turn in turns if each == speaker]
-        seconds = sum(word.end - word.start for turn in own for word in turn)
+        turns_of_speaker = [turn for other, turn in turns if other == speaker]
+        seconds = sum(word.end - word.start for turn in turns_of_speaker for word in turn)
         shares.append(
             SpeakerShare(
                 speaker=shown_speaker(speaker),
                 seconds=round(seconds, 3),
                 share=round(seconds / total, 4) if total else 0.0,
-                words=sum(len(turn) for turn in own),
-                turns=len(own),
-                questions=sum(_questions(join_words(turn), marks) for turn in own),
+                words=sum(len(turn) for turn in turns_of_speaker),
+                turns=len(turns_of_speaker),
+                questions=sum(_questions(join_words(turn), marks) for turn in turns_of_speaker),
             )
         )
     return tuple(sorted(shares, key=lambda share: -share.seconds))

@@ -59,9 +59,9 @@ def merged_detections(detections: Sequence[Detection], others: Sequence[Detectio
     for other in others:
         span = range(other.first, other.stop)
         for is_claimed, places in groupby(span, claimed.__contains__):
-            first, *rest = places
+            first, *others_after = places
             if not is_claimed:
-                merged.append(replace(other, first=first, stop=first + 1 + len(rest)))
+                merged.append(replace(other, first=first, stop=first + 1 + len(others_after)))
         claimed.update(span)
     return sorted(merged)
 

@@ -28,8 +28,8 @@ class Prepared:
 
     transcript: Transcript
     #: The shared terms, and those of this recording.
-    shared: tuple[Term, ...]
-    own: tuple[Term, ...]
+    shared_terms: tuple[Term, ...]
+    own_terms: tuple[Term, ...]
     #: Anchored in the transcript's words.
     vocabulary_edits: tuple[Edit, ...]
     #: The words that Claude sees and that its edits are anchored in.
@@ -39,14 +39,16 @@ class Prepared:
     @property
     def terms(self) -> tuple[Term, ...]:
         """Return all terms; the recording's own take precedence over shared ones of the same spelling."""
-        return merged_terms(self.shared, self.own)
+        return merged_terms(self.shared_terms, self.own_terms)
 
     def request(
         self, window: TextWindow, settings: RefinementSettings, *, cache: Literal["5m", "1h"] = "5m"
     ) -> MessageRequest:
         """Return the request for one window."""
         language = self.transcript.language
-        return make_request(self.words, window, self.shared, language, settings, own=self.own, cache=cache)
+        return make_request(
+            self.words, window, self.shared_terms, language, settings, own_terms=self.own_terms, cache=cache
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ class Answers:
 
 
 def prepare(
-    transcript: Transcript, terms: Sequence[Term], settings: RefinementSettings, *, own: Sequence[Term] = ()
+    transcript: Transcript, terms: Sequence[Term], settings: RefinementSettings, *, own_terms: Sequence[Term] = ()
 ) -> Prepared:
     """Make the unambiguous corrections and cut the words into windows."""
-    edits = tuple(correct_variants(transcript.words, merged_terms(terms, own)))
+    edits = tuple(correct_variants(transcript.words, merged_terms(terms, own_terms)))
     words = tuple(correct_words(transcript.words, edits))
     windows = make_windows(words, settings.window_words, settings.overlap_words)
-    return Prepared(transcript, tuple(terms), tuple(own), edits, words, tuple(windows))
+    return Prepared(transcript, tuple(terms), tuple(own_terms), edits, words, tuple(windows))
 
 
 def unrefined(prepared: Prepared, status: RefinementStatus, note: str) -> Refined:

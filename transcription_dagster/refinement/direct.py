@@ -24,14 +24,14 @@ def refine_directly(
     client: MessageSender | None,
     settings: RefinementSettings,
     *,
-    own: Sequence[Term] = (),
+    own_terms: Sequence[Term] = (),
     price: Price | None = None,
     account: Account | None = None,
     without_client: str = NO_CREDENTIALS,
 ) -> Refined:
     """Correct a transcript with its vocabulary and then with Claude, applying only edits that pass validation.
 
-    The vocabulary consists of the shared `terms` and the recording's `own`.
+    The vocabulary consists of the shared `terms` and the recording's `own_terms`.
 
     Without a `client`, or over budget, only the vocabulary is applied and the status says so; `without_client` is the
     note with the reason. Every reply is entered into the `account` as it arrives, and kept replies are reused. Without
@@ -40,7 +40,7 @@ def refine_directly(
     Raises `RefinementUnavailable` if Claude cannot be reached, `SpendLimitReached` if the account's limit is reached,
     and `RefinementFailed` if the request is rejected or no window is answered.
     """
-    prepared = prepare(transcript, terms, settings, own=own)
+    prepared = prepare(transcript, terms, settings, own_terms=own_terms)
     if client is None:
         return unrefined(prepared, RefinementStatus.VOCABULARY_ONLY, without_client)
     conversation = _Conversation(prepared, client, settings, price, account or MemoryAccount(settings.spending))

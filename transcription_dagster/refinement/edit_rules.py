@@ -189,8 +189,8 @@ def _vocabulary(case: Case) -> str | None:
         return "contains no vocabulary term"
     if not any(set(term) & set(new) for term in terms):
         return "changes other words than the term"
-    own = {token for term in terms for token in term}
-    if not set(new) <= own | set(old):
+    words_of_terms = {token for term in terms for token in term}
+    if not set(new) <= words_of_terms | set(old):
         return "adds words that are not the term's"
     if any(case.knowledge.is_variant(old, term) for term in terms):
         return None

@@ -96,19 +96,19 @@ def make_request(
     language: str,
     settings: RefinementSettings,
     *,
-    own: Sequence[Term] = (),
+    own_terms: Sequence[Term] = (),
     cache: Literal["5m", "1h"] = "5m",
 ) -> MessageRequest:
     """Return the request for one window of `words`.
 
     Requests with the same `terms` share a byte-identical system prompt, and so the cache, across recordings; the
-    recording's `own` terms are in the user message.
+    recording's `own_terms` are in the user message.
     """
     listed = glossary(terms) or "(none)"
     return MessageRequest(
         model=settings.model,
         system=(INSTRUCTIONS, f"The vocabulary:\n{listed}\n"),
-        user=_user_message(words, window, language, own),
+        user=_user_message(words, window, language, own_terms),
         schema=SCHEMA,
         max_tokens=settings.max_tokens,
         effort=settings.effort,
@@ -124,12 +124,12 @@ def _languages(words: Sequence[Word], window: TextWindow, language: str) -> str:
     return f"Languages, by the indices of their words: {', '.join(listed)}"
 
 
-def _user_message(words: Sequence[Word], window: TextWindow, language: str, own: Sequence[Term]) -> str:
+def _user_message(words: Sequence[Word], window: TextWindow, language: str, own_terms: Sequence[Term]) -> str:
     turns = _turns(in_turns(words[window.first : window.stop]), window.first)
     doubtful = [str(index) for index in range(window.first, window.stop) if words[index].confidence < _DOUBTFUL]
     parts = [_languages(words, window, language)]
-    if own:
-        parts.append(f"The vocabulary of this recording, beside the other:\n{glossary(own)}")
+    if own_terms:
+        parts.append(f"The vocabulary of this recording, beside the other:\n{glossary(own_terms)}")
     parts += [
         f"Words {window.first} to {window.stop - 1} of a recording of {len(words)} words:",
         f"<transcript>\n{turns}\n</transcript>",

@@ -102,18 +102,19 @@ def _merges(sums: np.ndarray, counts: np.ndarray) -> Sequence[tuple[int, int, fl
     while len(merges) < len(counts) - 1:
         if not chain or not left[chain[-1]]:
             chain = [int(left.argmax())]
-        here = chain[-1]
-        nearest = int(distances[here].argmin())
+        last = chain[-1]
+        nearest = int(distances[last].argmin())
         # Among equally near groups, prefer the previous one, so that the chain ends.
-        if len(chain) > 1 and distances[here, chain[-2]] <= distances[here, nearest]:
-            other = chain[-2]
-            merges.append((here, other, float(distances[here, other])))
-            joined = (sizes[here] * distances[here] + sizes[other] * distances[other]) / (sizes[here] + sizes[other])
-            joined[[here, other]] = np.inf
-            distances[here] = distances[:, here] = joined
-            distances[other] = distances[:, other] = np.inf
-            sizes[here] += sizes[other]
-            left[other] = False
+        if len(chain) > 1 and distances[last, chain[-2]] <= distances[last, nearest]:
+            previous = chain[-2]
+            merges.append((last, previous, float(distances[last, previous])))
+            total = sizes[last] + sizes[previous]
+            joined = (sizes[last] * distances[last] + sizes[previous] * distances[previous]) / total
+            joined[[last, previous]] = np.inf
+            distances[last] = distances[:, last] = joined
+            distances[previous] = distances[:, previous] = np.inf
+            sizes[last] = total
+            left[previous] = False
             del chain[-2:]
         else:
             chain.append(nearest)

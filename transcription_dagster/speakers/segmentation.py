@@ -154,12 +154,12 @@ def batches(blocks: Iterable[np.ndarray], *, window: int, step: int, size: int) 
 
 
 def _batches(blocks: Iterable[np.ndarray], window: int, step: int, size: int) -> Iterator[WindowBatch]:
-    first, pending, more = 0, np.zeros(0, np.float32), iter(blocks)
+    first, pending, blocks = 0, np.zeros(0, np.float32), iter(blocks)
     whole = window + (size - 1) * step
     while True:
         parts = [pending]
         missing = whole - pending.size
-        while missing > 0 and (block := next(more, None)) is not None:
+        while missing > 0 and (block := next(blocks, None)) is not None:
             parts.append(block)
             missing -= block.size
         pending = np.concatenate(parts)

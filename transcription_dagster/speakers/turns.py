@@ -93,13 +93,13 @@ def talking(active: np.ndarray, speakers: np.ndarray, *, step: int) -> np.ndarra
         votes = np.zeros((stop - first, talks.shape[1]), np.uint16)
         total, covered = np.zeros(stop - first, np.uint16), np.zeros(stop - first, np.uint16)
         for number in range(bisect_right(starts, first - length), bisect_left(starts, stop)):
-            begin, own = starts[number], speakers[number]
+            begin, speaker_of_local = starts[number], speakers[number]
             window = active[number, max(0, first - begin) : stop - begin]
-            here = slice(max(begin, first) - first, begin + length - first)
-            covered[here] += 1
-            total[here] += window.sum(axis=1, dtype=np.uint16)
-            for speaker in np.unique(own[own >= 0]):
-                votes[here, speaker] += window[:, own == speaker].any(axis=1)
+            frames_of_window = slice(max(begin, first) - first, begin + length - first)
+            covered[frames_of_window] += 1
+            total[frames_of_window] += window.sum(axis=1, dtype=np.uint16)
+            for speaker in np.unique(speaker_of_local[speaker_of_local >= 0]):
+                votes[frames_of_window, speaker] += window[:, speaker_of_local == speaker].any(axis=1)
         count = np.minimum(np.rint(total / covered), _AT_ONCE)
         order = np.argsort(-votes.astype(np.int32), axis=1, kind="stable")
         rank = np.argsort(order, axis=1, kind="stable")
@@ -115,16 +115,16 @@ def reassigned_by_voice(talks: np.ndarray, stretches: Sequence[VoiceStretch], ce
     """
     talks = talks.copy()
     for stretch in stretches:
-        here = talks[stretch.first : stretch.stop]
-        single = here.sum(axis=1) == 1
+        talks_here = talks[stretch.first : stretch.stop]
+        single = talks_here.sum(axis=1) == 1
         if not single.any():
             continue
         similarity = centres @ stretch.vector
-        best, present = int(similarity.argmax()), int(here[single].sum(axis=0).argmax())
+        best, present = int(similarity.argmax()), int(talks_here[single].sum(axis=0).argmax())
         if similarity[best] - similarity[present] > _CLEAR_DIFFERENCE:
-            moved = np.flatnonzero(single & here[:, present])
-            here[moved, present] = False
-            here[moved, best] = True
+            moved = np.flatnonzero(single & talks_here[:, present])
+            talks_here[moved, present] = False
+            talks_here[moved, best] = True
     return talks
 
 

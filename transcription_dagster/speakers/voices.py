@@ -107,23 +107,29 @@ def voices(
     speech: list[_Speech] = []
     for number, window in enumerate(alone):
         start = number * step // _STEP
-        own = spectrum[start : start + (batch.windows.shape[1] - 2 * _OFFSET) // _STEP + 1]
-        middles = np.arange(len(own)) * _STEP + _OFFSET
-        frames = np.clip((middles - FRAME_OFFSET + FRAME_STEP // 2) // FRAME_STEP, 0, len(window) - 1)
+        rows = spectrum[start : start + (batch.windows.shape[1] - 2 * _OFFSET) // _STEP + 1]
+        frames = _frames_of_rows(len(rows), len(window))
         offset = first_frame(batch.first + number, step)
         begins, ends = _own_part(batch, number, len(window), step)
         for local in np.flatnonzero(window.any(axis=0)).tolist():
+            is_alone = window[frames, local]
             if (number, local) not in shared:
                 results = [
                     partial(Voice, batch.first + place, one, float(alone[place, :, one].sum()) * FRAME_SECONDS)
                     for place, one in ((number, local), *copies[number, local])
                 ]
-                speech.append(_Speech(own[window[frames, local]], results))
+                speech.append(_Speech(rows[is_alone], results))
             for first, stop in speech_stretches(window[:, local]):
                 if begins <= first < ends:
-                    here = window[frames, local] & (first <= frames) & (frames < stop)
-                    speech.append(_Speech(own[here], [partial(VoiceStretch, offset + first, offset + stop)]))
+                    in_stretch = is_alone & (first <= frames) & (frames < stop)
+                    speech.append(_Speech(rows[in_stretch], [partial(VoiceStretch, offset + first, offset + stop)]))
     yield from _embed(speech, network)
+
+
+def _frames_of_rows(rows: int, frames: int) -> np.ndarray:
+    """Return the frame of the segmentation at the middle of each row of features, for a window of `frames` frames."""
+    middles = np.arange(rows) * _STEP + _OFFSET
+    return np.clip((middles - FRAME_OFFSET + FRAME_STEP // 2) // FRAME_STEP, 0, frames - 1)
 
 
 def _shared_voices(alone: np.ndarray, step: int) -> dict[tuple[int, int], tuple[int, int]]:
@@ -161,11 +167,11 @@ def speech_stretches(alone: np.ndarray) -> list[tuple[int, int]]:
 
 def _own_part(batch: WindowBatch, number: int, length: int, step: int) -> tuple[int, int]:
     """Return a window's own frames, in its middle; a stretch belongs to the window in whose own frames it begins."""
-    here = first_frame(batch.first + number, step)
-    margin = (length - (first_frame(1, step))) // 2
+    offset = first_frame(batch.first + number, step)
+    margin = (length - first_frame(1, step)) // 2
     begins = 0 if batch.first + number == 0 else margin
     is_last = batch.is_last and number == len(batch.windows) - 1
-    ends = length if is_last else margin + first_frame(batch.first + number + 1, step) - here
+    ends = length if is_last else margin + first_frame(batch.first + number + 1, step) - offset
     return begins, ends
 
 
@@ -188,9 +194,9 @@ def _embed(speech: Sequence[_Speech], network: CamPlusPlus) -> Iterator[Voice | 
     for length, same in by_length.items():
         size = max(1, _MAX_FRAMES // length)
         for first in range(0, len(same), size):
-            some = same[first : first + size]
-            vectors = _embeddings(np.stack([piece.frames[:length] for piece in some]), network)
-            for piece, vector in zip(some, vectors, strict=True):
+            pieces = same[first : first + size]
+            vectors = _embeddings(np.stack([piece.frames[:length] for piece in pieces]), network)
+            for piece, vector in zip(pieces, vectors, strict=True):
                 yield from (result(vector) for result in piece.results)
 
 

@@ -27,22 +27,22 @@ _PREFIX_TOKENS = 1
 PROMPT_LIMIT = 224
 
 
-def merged_terms(terms: Sequence[Term], own: Sequence[Term]) -> tuple[Term, ...]:
-    """Return the recording's `own` terms, then the others by falling weight, without repeated spellings."""
+def merged_terms(terms: Sequence[Term], own_terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Return the recording's `own_terms`, then the others by falling weight, without repeated spellings."""
     distinct: dict[str, Term] = {}
-    for term in [*own, *sorted(terms, key=lambda term: -term.weight)]:
+    for term in [*own_terms, *sorted(terms, key=lambda term: -term.weight)]:
         distinct.setdefault(term.text.casefold(), term)
     return tuple(distinct.values())
 
 
-def initial_prompt(terms: Sequence[Term], *, own: Sequence[Term] = ()) -> str:
+def initial_prompt(terms: Sequence[Term], *, own_terms: Sequence[Term] = ()) -> str:
     """Return the prompt that primes Whisper with these terms: as many as fit into `PROMPT_LIMIT` tokens.
 
-    The recording's `own` terms come first, in their order, then the others by weight. Empty without terms. Raises
+    The recording's `own_terms` come first, in their order, then the others by weight. Empty without terms. Raises
     `UnknownModel` if Whisper's tables are not installed.
     """
     chosen: list[str] = []
-    for term in merged_terms(terms, own):
+    for term in merged_terms(terms, own_terms):
         if count_prompt_tokens(_sentence([*chosen, term.text])) <= PROMPT_LIMIT:
             chosen.append(term.text)
     return _sentence(chosen)

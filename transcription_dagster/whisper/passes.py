@@ -121,12 +121,11 @@ class Passes:
 
         Raises `TranscriptionAborted`, `TimeLimitExceeded`, `OutOfMemory`, `DeviceBroken`.
         """
-        own = self._options
         loop_options = LoopOptions(
             languages=options.languages,
-            temperatures=own.temperatures if options.temperatures is None else options.temperatures,
-            beam_size=own.beam_size,
-            condition_on_previous_text=own.condition_on_previous_text and not options.afresh,
+            temperatures=self._options.temperatures if options.temperatures is None else options.temperatures,
+            beam_size=self._options.beam_size,
+            condition_on_previous_text=self._options.condition_on_previous_text and not options.afresh,
             initial_prompt=options.prompt,
             clips=clips,
         )

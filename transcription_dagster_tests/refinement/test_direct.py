@@ -328,7 +328,7 @@ def test_a_recordings_own_terms_leave_the_cached_prefix_alone(server: MessagesSe
     server.answer = lambda body: edits((2, 2, "okular", "Ocular", "vocabulary"))
     talk = transcript("We like okular and grifana and hue geen.")
     plain = refine_directly(talk, TERMS, claude, SETTINGS)
-    own = refine_directly(talk, TERMS, claude, SETTINGS, own=[Term("Ocular"), Term("Huygens", ("hue geen",))])
+    own = refine_directly(talk, TERMS, claude, SETTINGS, own_terms=[Term("Ocular"), Term("Huygens", ("hue geen",))])
     assert "okular" in plain.text
     assert own.text == "We like Ocular and grifana and Huygens.\n"
     before, after = server.requests

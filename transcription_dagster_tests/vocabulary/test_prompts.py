@@ -46,7 +46,7 @@ def test_counting_loads_no_torch() -> None:
 
 def test_the_prompt_has_the_recordings_terms_first_then_by_weight() -> None:
     terms = [Term("light"), Term("heavy", weight=3.0), Term("middle", weight=2.0)]
-    assert initial_prompt(terms, own=[Term("own")]) == "own, heavy, middle, light."
+    assert initial_prompt(terms, own_terms=[Term("own")]) == "own, heavy, middle, light."
 
 
 def test_the_prompt_keeps_its_limit_and_leaves_out_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from transcription_dagster.refinement.claude import connect
 from transcription_dagster.refinement.direct import NO_CREDENTIALS, SWITCHED_OFF, refine_directly
 from transcription_dagster.refinement.message_batches import batch_store
 from transcription_dagster.refinement.message_batches.batch_plans import Plan
-from transcription_dagster.refinement.message_batches.workflow import queue_request, refined_by_batch
+from transcription_dagster.refinement.message_batches.workflow import RefinementInput, queue_request, refined_by_batch
 from transcription_dagster.refinement.results import Refined, RefinementSettings, RefinementStatus
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.object_store import object_key
@@ -56,8 +56,8 @@ def refinement_request(
                 catalogue.engine, recording, "", status=RefinementStatus.VOCABULARY_ONLY, note=NO_CREDENTIALS
             )
             return dg.MaterializeResult(metadata={"requests": 0, "note": NO_CREDENTIALS})
-        material = (conversation, *catalogue.terms(recording))
-        planned = queue_request(catalogue.engine, material, RefinementSettings.of(settings))
+        source = RefinementInput(conversation, *catalogue.terms(recording))
+        planned = queue_request(catalogue.engine, source, RefinementSettings.of(settings))
     if isinstance(planned, Plan):
         dollars = {} if planned.dollars is None else {"expected_dollars": planned.dollars}
         return dg.MaterializeResult(metadata={"requests": len(planned.requests), **dollars})
@@ -125,15 +125,23 @@ def _refined(conversation: Transcript, catalogue: CatalogueResource, settings: S
 
     Return None until Claude has answered in a batch.
     """
-    general, own = catalogue.terms(conversation.recording)
+    shared_terms, own_terms = catalogue.terms(conversation.recording)
     refining = RefinementSettings.of(settings)
     if settings.refinement == "batch":
-        return refined_by_batch(catalogue.engine, (conversation, general, own), refining)
+        return refined_by_batch(catalogue.engine, RefinementInput(conversation, shared_terms, own_terms), refining)
     if settings.refinement == "off":
-        return refine_directly(conversation, general, None, refining, own=own, without_client=SWITCHED_OFF)
+        return refine_directly(
+            conversation, shared_terms, None, refining, own_terms=own_terms, without_client=SWITCHED_OFF
+        )
     with open_account(
         catalogue.engine, conversation.recording, model=refining.model, limits=refining.spending
     ) as account:
         return refine_directly(
-            conversation, general, connect(), refining, own=own, price=price_of(refining.model), account=account
+            conversation,
+            shared_terms,
+            connect(),
+            refining,
+            own_terms=own_terms,
+            price=price_of(refining.model),
+            account=account,
         )

@@ -100,8 +100,8 @@ def options_of_run(
     elif recording.languages:
         defaults["language"], defaults["languages"] = None, recording.languages
     if defaults["initial_prompt"] is None:
-        general, own = catalogue.terms(uuid)
-        defaults["initial_prompt"] = initial_prompt(general, own=own) or None
+        shared_terms, own_terms = catalogue.terms(uuid)
+        defaults["initial_prompt"] = initial_prompt(shared_terms, own_terms=own_terms) or None
     overrides = {name: value for name, value in config.model_dump().items() if value is not None}
     merged: dict[str, Any] = {**defaults, **overrides}
     if "languages" in overrides and "language" not in overrides:

@@ -94,7 +94,7 @@ def plan(
     terms: Sequence[Term],
     settings: RefinementSettings,
     *,
-    own: Sequence[Term] = (),
+    own_terms: Sequence[Term] = (),
     price: Price | None = None,
     kept: Callable[[Collection[str]], Collection[str]] = lambda _digests: (),
     reserve: Callable[[Mapping[str, float]], str | None] = lambda _costs: None,
@@ -105,7 +105,7 @@ def plan(
     spent. Requests with `kept` digests are not repeated. Raises `InvalidRecordingId`.
     """
     recording = recording_id(transcript.recording)
-    prepared = prepare(transcript, terms, settings, own=own)
+    prepared = prepare(transcript, terms, settings, own_terms=own_terms)
     windows = {
         f"{window.first}_{window.stop}": prepared.request(window, settings, cache="1h") for window in prepared.windows
     }
@@ -179,7 +179,7 @@ def collect_answers(
     pending: PendingBatch,
     settings: RefinementSettings,
     *,
-    own: Sequence[Term] = (),
+    own_terms: Sequence[Term] = (),
     price: Price | None = None,
     kept: Mapping[str, MessageReply] = MappingProxyType({}),
 ) -> Refined:
@@ -191,7 +191,7 @@ def collect_answers(
     transcript or its vocabulary changed since submission or no answer is usable, and `RefinementUnavailable` if there
     is no answer but another batch may bring one.
     """
-    prepared = prepare(transcript, terms, settings, own=own)
+    prepared = prepare(transcript, terms, settings, own_terms=own_terms)
     digest, count = pending.recordings.get(transcript.recording, ("", 0))
     if digest != transcript_digest(prepared.words):
         raise RefinementFailed("the transcript or its vocabulary has changed since it was submitted; refine it again")
@@ -227,17 +227,18 @@ def transcript_digest(words: Sequence[Word]) -> str:
 
 
 def _groups(plans: Iterable[Plan]) -> Iterator[list[Plan]]:
+    """Group plans into batches within the limits on requests and bytes."""
     group: list[Plan] = []
-    requests = size = 0
+    requests = bytes_of_group = 0
     for planned in plans:
-        own = sum(
+        bytes_of_plan = sum(
             len(part.encode()) for request in planned.requests.values() for part in (*request.system, request.user)
         )
-        if group and (requests + len(planned.requests) > MAX_REQUESTS or size + own > MAX_BYTES):
+        if group and (requests + len(planned.requests) > MAX_REQUESTS or bytes_of_group + bytes_of_plan > MAX_BYTES):
             yield group
-            group, requests, size = [], 0, 0
+            group, requests, bytes_of_group = [], 0, 0
         group.append(planned)
-        requests, size = requests + len(planned.requests), size + own
+        requests, bytes_of_group = requests + len(planned.requests), bytes_of_group + bytes_of_plan
     if group:
         yield group
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import (
@@ -52,15 +53,20 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 #: Time until which a batch may still appear in the API's list after its process died.
 _ARRIVES_WITHIN = timedelta(minutes=2)
 
-#: A recording's transcript, the shared terms, and its own.
-Material = tuple[Transcript, Sequence[Term], Sequence[Term]]
-
 logger = logging.getLogger(__name__)
 
 
-def queue_request(engine: Engine, material: Material, settings: RefinementSettings) -> Plan | Refined:
+class RefinementInput(NamedTuple):
+    """What a recording is refined from."""
+
+    transcript: Transcript
+    shared_terms: Sequence[Term]
+    own_terms: Sequence[Term]
+
+
+def queue_request(engine: Engine, source: RefinementInput, settings: RefinementSettings) -> Plan | Refined:
     """Queue a recording, or record at once that Claude will not be asked about it, with the reason."""
-    transcript, _, _ = material
+    transcript = source.transcript
     with holding(engine) as holder:
         # Only checks the budget; the exchange reserves again.
         account = ClaudeAccount(engine, holder, transcript.recording, settings.model, settings.spending)
@@ -70,7 +76,7 @@ def queue_request(engine: Engine, material: Material, settings: RefinementSettin
             is_submitted = batch_store.is_submitted(engine, transcript.recording, costs)
             return None if is_submitted else account.reserve(costs)
 
-        planned = _planned(engine, material, settings, reserve)
+        planned = _planned(engine, source, settings, reserve)
     if isinstance(planned, Refined):
         batch_store.refuse(engine, planned.recording, "", status=planned.status, note=planned.note)
     elif planned.requests:
@@ -81,7 +87,7 @@ def queue_request(engine: Engine, material: Material, settings: RefinementSettin
 
 
 def submit_waiting(
-    engine: Engine, sender: ClaudeBatches, material: Callable[[str], Material], settings: RefinementSettings
+    engine: Engine, sender: ClaudeBatches, input_of: Callable[[str], RefinementInput], settings: RefinementSettings
 ) -> Iterator[PendingBatch]:
     """Submit all waiting recordings; yields each batch. Call under `exchange_lock`.
 
@@ -99,7 +105,7 @@ def submit_waiting(
 
         try:
             for intended, batch in submit(
-                _plans(engine, material, settings, holder), sender, record_intent=record_intent
+                _plans(engine, input_of, settings, holder), sender, record_intent=record_intent
             ):
                 batch_store.record_submission(engine, intended.id, batch.id, batch.to_json())
                 yield batch
@@ -187,12 +193,12 @@ def has_ended(engine: Engine, sender: ClaudeBatches) -> bool:
     return False
 
 
-def refined_by_batch(engine: Engine, material: Material, settings: RefinementSettings) -> Refined | None:
+def refined_by_batch(engine: Engine, source: RefinementInput, settings: RefinementSettings) -> Refined | None:
     """Return the refined recording, or None until its request is answered.
 
     Raises `RefinementFailed` if there is no request or the answers are unusable; it can then be requested again.
     """
-    transcript, general, own = material
+    transcript, shared_terms, own_terms = source
     outcome = batch_store.answered(engine, transcript.recording)
     if outcome is None:
         if batch_store.is_in_progress(engine, transcript.recording):
@@ -200,9 +206,11 @@ def refined_by_batch(engine: Engine, material: Material, settings: RefinementSet
         raise RefinementFailed("Claude was not asked about this recording: request_refinement asks")
     if outcome.status is not None:
         return unrefined(
-            prepare(transcript, general, settings, own=own), RefinementStatus(outcome.status), outcome.note or ""
+            prepare(transcript, shared_terms, settings, own_terms=own_terms),
+            RefinementStatus(outcome.status),
+            outcome.note or "",
         )
-    batch = _batch_of(engine, outcome, material, settings)
+    batch = _batch_of(engine, outcome, source, settings)
     results = results_from_json(outcome.answers or [])
     replies = paid_replies(engine, outcome.asked.values())
     in_batch = {window_of(result.custom_id) for result in results}
@@ -213,19 +221,26 @@ def refined_by_batch(engine: Engine, material: Material, settings: RefinementSet
     }
     try:
         return collect_answers(
-            transcript, general, results, batch, settings, own=own, price=price_of(batch.model), kept=kept
+            transcript,
+            shared_terms,
+            results,
+            batch,
+            settings,
+            own_terms=own_terms,
+            price=price_of(batch.model),
+            kept=kept,
         )
     except (RefinementUnavailable, RefinementFailed) as error:
         batch_store.cancel(engine, transcript.recording)
         raise RefinementFailed(f"{error}; request_refinement asks again") from error
 
 
-def _batch_of(engine: Engine, outcome: Answered, material: Material, settings: RefinementSettings) -> PendingBatch:
+def _batch_of(engine: Engine, outcome: Answered, source: RefinementInput, settings: RefinementSettings) -> PendingBatch:
     """Return the batch that answered; if everything was answered earlier, a placeholder."""
     if outcome.batch is None:
-        transcript, general, own = material
-        words = transcript_digest(prepare(transcript, general, settings, own=own).words)
-        replanned = plan(transcript, general, settings, own=own)
+        transcript, shared_terms, own_terms = source
+        words = transcript_digest(prepare(transcript, shared_terms, settings, own_terms=own_terms).words)
+        replanned = plan(transcript, shared_terms, settings, own_terms=own_terms)
         if isinstance(replanned, Refined) or dict(replanned.asked) != outcome.asked:
             batch_store.cancel(engine, transcript.recording)
             raise RefinementFailed(
@@ -241,26 +256,34 @@ def _batch_of(engine: Engine, outcome: Answered, material: Material, settings: R
 
 def _planned(
     engine: Engine,
-    material: Material,
+    source: RefinementInput,
     settings: RefinementSettings,
     reserve: Callable[[Mapping[str, float]], str | None],
 ) -> Plan | Refined:
-    transcript, general, own = material
+    transcript, shared_terms, own_terms = source
 
     def kept(digests: Collection[str]) -> Collection[str]:
         return paid_replies(engine, digests)
 
-    return plan(transcript, general, settings, own=own, price=price_of(settings.model), kept=kept, reserve=reserve)
+    return plan(
+        transcript,
+        shared_terms,
+        settings,
+        own_terms=own_terms,
+        price=price_of(settings.model),
+        kept=kept,
+        reserve=reserve,
+    )
 
 
 def _plans(
-    engine: Engine, material: Callable[[str], Material], settings: RefinementSettings, holder: int
+    engine: Engine, input_of: Callable[[str], RefinementInput], settings: RefinementSettings, holder: int
 ) -> Iterator[Plan]:
     """Yield the plans of waiting recordings one by one: together they may exceed memory."""
     for recording, request_fingerprint in batch_store.waiting(engine):
         account = ClaudeAccount(engine, holder, recording, settings.model, settings.spending)
         try:
-            planned = _planned(engine, material(recording), settings, account.reserve)
+            planned = _planned(engine, input_of(recording), settings, account.reserve)
         except PermanentError as error:
             logger.error("recording %s cannot be submitted: %s", recording, error)
             batch_store.refuse(

@@ -258,10 +258,10 @@ class Batch:
             for first, stop in request.parts
         ]
         states = torch.cat([*self.slots.read(texts)])
-        likely = self.slots.logits(states, self._tokenizer.all_language_tokens).softmax(-1).tolist()
+        probabilities = self.slots.logits(states, self._tokenizer.all_language_tokens).softmax(-1).tolist()
         slot.prompt = None
         codes = self._tokenizer.all_language_codes
-        self._answer(session, [dict(zip(codes, row, strict=True)) for row in likely])
+        self._answer(session, [dict(zip(codes, row, strict=True)) for row in probabilities])
 
     def _answer(self, session: Session, answer: object) -> None:
         del self._waiting[session]

@@ -132,10 +132,10 @@ def with_word_times(
     aligned = deque(_with_punctuation(_shortened_at_sentence_ends(alignment, 2 * typical)))
     timed: list[DecodedSegment] = []
     for segment in segments:
-        own = _next_words(aligned, sum(token < tokenizer.eot for token in segment.tokens))
+        count = sum(token < tokenizer.eot for token in segment.tokens)
         words = [
             TimedWord(word.text, _rounded(offset + word.start), _rounded(offset + word.end), word.probability)
-            for word in own
+            for word in _next_words(aligned, count)
             if word.text
         ]
         if words:

@@ -12,7 +12,7 @@ from transcription_dagster.model import Term
 from transcription_dagster.refinement.claude import ClaudeBatches
 from transcription_dagster.refinement.message_batches import batch_store
 from transcription_dagster.refinement.message_batches.workflow import (
-    Material,
+    RefinementInput,
     collect_ended,
     queue_request,
     refined_by_batch,
@@ -27,11 +27,11 @@ HOW = RefinementSettings("claude-sonnet-5-5", window_words=40, overlap_words=10)
 A, B = (str(uuid.UUID(int=number)) for number in (1, 2))
 
 
-def material(recording: str, text: str = "Here is grifana for you. " * 12) -> Material:
-    return transcript(text.strip(), recording=recording), TERMS, ()
+def input_of(recording: str, text: str = "Here is grifana for you. " * 12) -> RefinementInput:
+    return RefinementInput(transcript(text.strip(), recording=recording), TERMS, ())
 
 
-def use(engine: Engine, of: Material) -> Refined:
+def use(engine: Engine, of: RefinementInput) -> Refined:
     """Return the refinement from an answered batch."""
     refined = refined_by_batch(engine, of, HOW)
     assert refined is not None
@@ -46,12 +46,12 @@ def corrections(body: Mapping[str, Any]) -> Reply:
 
 def ask_all(engine: Engine, settings: RefinementSettings = HOW) -> None:
     for recording in (A, B):
-        queue_request(engine, material(recording), settings)
+        queue_request(engine, input_of(recording), settings)
 
 
 def exchange(engine: Engine, batches: ClaudeBatches, settings: RefinementSettings = HOW) -> None:
     list(collect_ended(engine, batches))
-    list(submit_waiting(engine, batches, material, settings))
+    list(submit_waiting(engine, batches, input_of, settings))
 
 
 def answer_all(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:

@@ -33,7 +33,7 @@ from transcription_dagster_tests.refinement.message_batches.exchanges import (
     answer_all,
     ask_all,
     exchange,
-    material,
+    input_of,
     some_time_later,
     use,
     waiting,
@@ -69,11 +69,11 @@ def test_a_batch_of_a_dead_process_is_found_and_not_resubmitted(
 ) -> None:
     ask_all(engine)
     with pytest.raises(KeyboardInterrupt):
-        list(submit_waiting(engine, Dies(connect(retries=0)), material, HOW))  # type: ignore[arg-type]
+        list(submit_waiting(engine, Dies(connect(retries=0)), input_of, HOW))  # type: ignore[arg-type]
     answer_all(server, engine, batches)
     assert len(server.batches) == 1
     answer_all(server, engine, batches)
-    assert "Grafana" in use(engine, material(A)).text
+    assert "Grafana" in use(engine, input_of(A)).text
 
 
 def test_a_batch_that_never_arrived_is_resubmitted(
@@ -105,12 +105,12 @@ def test_a_batch_that_arrives_after_its_intent_was_discarded_is_collected(
             return super().submit(requests)
 
     ask_all(engine)
-    list(submit_waiting(engine, Slow(connect(retries=0)), material, HOW))  # type: ignore[arg-type]
+    list(submit_waiting(engine, Slow(connect(retries=0)), input_of, HOW))  # type: ignore[arg-type]
     server.end_batch("msgbatch_1")
     exchange(engine, batches)
     assert spent_today(engine) > 0
     assert len(server.batches) == 1
-    assert "Grafana" in use(engine, material(A)).text
+    assert "Grafana" in use(engine, input_of(A)).text
 
 
 def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
@@ -134,13 +134,13 @@ def test_answers_that_could_not_be_stored_are_fetched_again(
             list(collect_ended(engine, batches))
     assert has_ended(engine, batches)
     list(collect_ended(engine, batches))
-    assert "Grafana" in use(engine, material(A)).text
+    assert "Grafana" in use(engine, input_of(A)).text
 
 
 def test_expired_requests_join_the_next_batch_and_finally_fail(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    plan = queue_request(engine, material(A), HOW)
+    plan = queue_request(engine, input_of(A), HOW)
     assert isinstance(plan, Plan)
     server.batch_failures = Expired(plan.requests)
     exchange(engine, batches)
@@ -149,8 +149,8 @@ def test_expired_requests_join_the_next_batch_and_finally_fail(
         answer_all(server, engine, batches)
     assert len(server.batches) == MAX_ATTEMPTS
     with pytest.raises(RefinementFailed, match=r"expired.*request_refinement asks again"):
-        refined_by_batch(engine, material(A), HOW)
-    queue_request(engine, material(A), HOW)
+        refined_by_batch(engine, input_of(A), HOW)
+    queue_request(engine, input_of(A), HOW)
     assert waiting(engine) == [A]
 
 
@@ -163,7 +163,7 @@ def test_a_batch_that_the_api_does_not_know_fails_its_recordings(
     assert has_ended(engine, batches)
     exchange(engine, batches)
     with pytest.raises(RefinementFailed, match="0 of"):
-        refined_by_batch(engine, material(A), HOW)
+        refined_by_batch(engine, input_of(A), HOW)
     assert batch_store.pending(engine) == []
 
 
@@ -181,5 +181,5 @@ def test_a_batch_waits_while_the_credentials_are_refused(
     with pytest.raises(RefinementFailed, match="credentials: 401"):
         exchange(engine, ClaudeBatches(revoked))
     exchange(engine, batches)
-    assert "Grafana" in use(engine, material(A)).text
+    assert "Grafana" in use(engine, input_of(A)).text
     assert len(server.batches) == 1

@@ -14,7 +14,7 @@ from transcription_dagster.refinement.claude import ClaudeBatches
 from transcription_dagster.refinement.message_batches import batch_store, workflow
 from transcription_dagster.refinement.message_batches.batch_plans import Plan
 from transcription_dagster.refinement.message_batches.workflow import (
-    Material,
+    RefinementInput,
     collect_ended,
     has_ended,
     queue_request,
@@ -30,7 +30,7 @@ from transcription_dagster_tests.refinement.message_batches.exchanges import (
     answer_all,
     ask_all,
     exchange,
-    material,
+    input_of,
     some_time_later,
     use,
     waiting,
@@ -51,7 +51,7 @@ def test_pending_requests_go_as_one_batch_and_come_back_refined(
     assert not has_ended(engine, batches)
     answer_all(server, engine, batches)
     for recording in (A, B):
-        refined = use(engine, material(recording))
+        refined = use(engine, input_of(recording))
         assert "grifana" not in refined.text
         assert refined.status is RefinementStatus.REFINED
     assert set(batch_store.unused_answers(engine, 10)) == {A, B}
@@ -63,11 +63,11 @@ def test_a_batch_is_paid_for_once(server: MessagesServer, engine: Engine, batche
     assert committed_dollars(engine) > 0
     answer_all(server, engine, batches)
     spent = spent_today(engine)
-    refined = use(engine, material(A))
+    refined = use(engine, input_of(A))
     assert refined.dollars == pytest.approx(spent / 2)
     assert committed_dollars(engine) == 0
     exchange(engine, batches)
-    refined_by_batch(engine, material(A), HOW)
+    refined_by_batch(engine, input_of(A), HOW)
     assert spent_today(engine) == spent
     assert len(server.batches) == 1
 
@@ -91,12 +91,12 @@ def test_an_identical_request_is_not_sent_twice(server: MessagesServer, engine: 
 def test_another_transcript_is_another_request(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     ask_all(engine)
     exchange(engine, batches)
-    other = material(A, "Quite another text.")
+    other = input_of(A, "Quite another text.")
     queue_request(engine, other, HOW)
     assert waiting(engine) == [A]
     server.end_batch("msgbatch_1")
     list(collect_ended(engine, batches))
-    list(submit_waiting(engine, batches, lambda recording: other if recording == A else material(recording), HOW))
+    list(submit_waiting(engine, batches, lambda recording: other if recording == A else input_of(recording), HOW))
     assert refined_by_batch(engine, other, HOW) is None
     assert set(batch_store.unused_answers(engine, 10)) == {B}
 
@@ -104,47 +104,47 @@ def test_another_transcript_is_another_request(server: MessagesServer, engine: E
 def test_over_the_daily_budget_pending_recordings_stay_unrefined(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    plan = queue_request(engine, material(A), HOW)
+    plan = queue_request(engine, input_of(A), HOW)
     assert isinstance(plan, Plan)
     assert plan.dollars is not None
     poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
-    queue_request(engine, material(B), poor)
+    queue_request(engine, input_of(B), poor)
     exchange(engine, batches, poor)
     [submitted] = batch_store.pending(engine)
     assert set(submitted["recordings"]) == {A}
-    refined = use(engine, material(B))
+    refined = use(engine, input_of(B))
     assert refined.status is RefinementStatus.OVER_BUDGET
     assert "left for today" in refined.note
 
 
 def test_requests_in_flight_count_as_spent(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
-    plan = queue_request(engine, material(A), HOW)
+    plan = queue_request(engine, input_of(A), HOW)
     assert isinstance(plan, Plan)
     assert plan.dollars is not None
     exchange(engine, batches)
     poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=plan.dollars * 1.5)
-    assert isinstance(queue_request(engine, material(B), poor), Refined)
+    assert isinstance(queue_request(engine, input_of(B), poor), Refined)
     assert waiting(engine) == []
 
 
 def test_a_submitted_request_made_again_over_the_budget_still_gets_its_answer(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    queue_request(engine, material(A), HOW)
+    queue_request(engine, input_of(A), HOW)
     exchange(engine, batches)
     poor = RefinementSettings(HOW.model, window_words=40, overlap_words=10, max_dollars_per_day=0.0)
-    queue_request(engine, material(A), poor)
-    assert refined_by_batch(engine, material(A), poor) is None
+    queue_request(engine, input_of(A), poor)
+    assert refined_by_batch(engine, input_of(A), poor) is None
     answer_all(server, engine, batches)
-    assert "Grafana" in use(engine, material(A)).text
+    assert "Grafana" in use(engine, input_of(A)).text
 
 
 def test_answers_for_a_transcript_that_was_changed_meanwhile_are_used(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    queue_request(engine, material(A), HOW)
+    queue_request(engine, input_of(A), HOW)
     exchange(engine, batches)
-    changed = material(A, "Here is grifana for you. " * 11 + "Here is grifana for us.")
+    changed = input_of(A, "Here is grifana for you. " * 11 + "Here is grifana for us.")
     queue_request(engine, changed, HOW)
     server.end_batch("msgbatch_1")
     list(collect_ended(engine, batches))
@@ -157,10 +157,10 @@ def test_answers_for_a_transcript_that_was_changed_meanwhile_are_used(
 
 
 def test_a_recording_without_words_needs_no_batch(engine: Engine, batches: ClaudeBatches) -> None:
-    queue_request(engine, material(A, ""), HOW)
+    queue_request(engine, input_of(A, ""), HOW)
     assert waiting(engine) == []
     assert set(batch_store.unused_answers(engine, 10)) == {A}
-    refined = use(engine, material(A, ""))
+    refined = use(engine, input_of(A, ""))
     assert (refined.text, refined.note) == ("", "there are no words to refine")
 
 
@@ -169,10 +169,10 @@ def test_a_recording_without_its_transcript_does_not_block_others(
 ) -> None:
     ask_all(engine)
 
-    def partly(recording: str) -> Material:
+    def partly(recording: str) -> RefinementInput:
         if recording == A:
             raise SourceNotFound("transcript.json does not exist")
-        return material(recording)
+        return input_of(recording)
 
     list(submit_waiting(engine, batches, partly, HOW))
     [submitted] = batch_store.pending(engine)
@@ -201,7 +201,7 @@ def test_another_programs_batch_is_ignored(server: MessagesServer, engine: Engin
     ask_all(engine)
     exchange(engine, batches)
     assert not workflow.recover(engine, batches)
-    queue_request(engine, material(A, "Another grifana. " * 3), HOW)
+    queue_request(engine, input_of(A, "Another grifana. " * 3), HOW)
     server.create_batch = lambda requests: Reply(hang_up=True)
     with pytest.raises(RefinementUnavailable):
         exchange(engine, batches)
