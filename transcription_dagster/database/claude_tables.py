@@ -67,7 +67,7 @@ class ClaudeBatchRow(Base):
     __tablename__ = "claude_batches"
     #: The API's id; before the submission is confirmed, our own.
     id: Mapped[str] = mapped_column(primary_key=True)
-    #: Data needed to collect it (`refinement.message_batches.rounds.PendingBatch`).
+    #: Data needed to collect it (`refinement.message_batches.batch_plans.PendingBatch`).
     state: Mapped[dict[str, Any]]
     submitted_at: Mapped[datetime] = mapped_column(server_default=func.now())
     collected_at: Mapped[datetime | None]

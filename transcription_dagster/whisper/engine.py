@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -168,12 +168,10 @@ class SpeechEngine:
         should_stop: Callable[[], bool],
         device_limit: float | None = None,
     ) -> Transcript:
-        """Transcribe a recording; every window `on_progress` gets the share done, 0 to 1.
+        """Transcribe a recording; `on_progress` gets the share done, 0 to 1, at every window.
 
-        `should_stop` is called at every step of the decoder, in the device's thread.
-
-        May be called in several threads at once: the recordings share the device, and `device_limit` limits the seconds
-        that the device works on this one.
+        `should_stop` is called at every step of the decoder, in the device's thread. Several threads may transcribe at
+        once: the recordings share the device, and `device_limit` limits the seconds that it works on this one.
 
         Without a language in the options, the language is detected, and again where it changes. With openai-whisper,
         without `remove_invented_speech`, and for a recording of one block in one language, words, times and
@@ -197,24 +195,28 @@ class SpeechEngine:
             seconds = block.offset + block.seconds
             passes.progressed(seconds)
         on_progress(1.0)
-        words, segments = words_and_segments(text.utterances)
-        return Transcript(
-            recording=recording,
-            words=words,
-            segments=segments,
-            language=main_language(words, candidates[0] if len(candidates) == 1 else UNDETERMINED),
-            duration=seconds,
-            model=options.model,
-            options=MappingProxyType(passes.options_used()),
-            removed=tuple(text.removed),
-            doubtful=tuple(text.doubtful),
-            gaps=tuple(text.gaps),
-        )
+        transcript = _transcript(text, recording, candidates[0] if len(candidates) == 1 else UNDETERMINED)
+        used = MappingProxyType(passes.options_used())
+        return replace(transcript, duration=seconds, model=options.model, options=used)
 
     def _access(self, options: SpeechOptions, use: DeviceUse) -> SpeechModel:
         if options.engine == FASTER_WHISPER:
             return self._faster[options.model].access(use)
         return ModelAccess(self._device, self._batches[options.model], use)
+
+
+def _transcript(text: TimedText, recording: str, language: str) -> Transcript:
+    """Return the text of a recording as a transcript; it is in `language` if it has no words."""
+    words, segments = words_and_segments(text.utterances)
+    return Transcript(
+        recording=recording,
+        words=words,
+        segments=segments,
+        language=main_language(words, language),
+        removed=tuple(text.removed),
+        doubtful=tuple(text.doubtful),
+        gaps=tuple(text.gaps),
+    )
 
 
 def _open_faster(model: str, folder: Path, device: str, threads: int | None) -> FasterModel:
