@@ -69,6 +69,14 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+def close_database(url: str) -> None:
+    """End all connections to a database, and allow no new ones."""
+    name = urlsplit(url).path.lstrip("/")
+    with psycopg.connect(_server(), autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
 @cache
 def _server() -> str:
     """Start the server for the lifetime of the process; return the URL of its first database."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from transcription_dagster.atomic_files import is_stream
 from transcription_dagster.captions.encodings import EncodedText, decode
 from transcription_dagster.errors import InvalidCaptions, InvalidRecordingId, InvalidTranscript
 from transcription_dagster.model import Transcript, recording_id
@@ -105,7 +106,8 @@ def write_output(path: str | None, content: str | bytes) -> None:
             raise OSError(errno.EBADF, "standard output is closed")
         click.echo(data, nl=False)
         return
-    with click.open_file(path, "wb", atomic=True) as stream:
+    # Replacing a device would put a file in its place: as root, `-o /dev/null` would break the whole machine.
+    with click.open_file(path, "wb", atomic=not is_stream(Path(path))) as stream:
         stream.write(data)
 
 

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import Engine, check_version, open_database
+from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import adopt
 from transcription_dagster.stack.home import write_dagster_files
-from transcription_dagster.stack.postgres import database_url, embedded_postgres, wait_until_ready
+from transcription_dagster.stack.postgres import (
+    database_url,
+    embedded_postgres,
+    has_embedded_database,
+    wait_until_ready,
+)
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -41,7 +47,8 @@ def reachable_database(settings: Settings) -> Iterator[str]:
 def shared(settings: Settings, engine: Engine) -> Settings:
     """Return the settings with the shared ones in force; unchanged before the first `up`.
 
-    For commands that inspect results: this machine's own values do not change how those were made.
+    For commands that read, add or remove results: this machine's own values do not change how those were made, nor
+    where they are.
     """
     stored = settings_documents.current(engine)
     return settings if stored is None else adopt(settings, stored)
@@ -51,8 +58,15 @@ def shared(settings: Settings, engine: Engine) -> Settings:
 def open_cli_database(settings: Settings) -> Iterator[Engine]:
     """Provide a connection pool during the block.
 
-    Raises `WrongDatabaseVersion` unless the tables match this version, and what `reachable_database` raises.
+    Raises `StackError` if the home has no database, `WrongDatabaseVersion` unless the tables match this version, and
+    what `reachable_database` raises.
     """
+    if settings.database_url is None and not has_embedded_database(settings):
+        # Creating one would hide that the home is the wrong one: a search would find nothing, and nothing be forgotten.
+        raise StackError(
+            f"there is no database in {settings.home}: `transcription up` creates it; TRANSCRIPTION_HOME and "
+            "TRANSCRIPTION_DATABASE_URL select another one"
+        )
     with reachable_database(settings) as url:
         engine = open_database(url)
         try:

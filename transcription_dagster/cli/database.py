@@ -85,13 +85,18 @@ def prune(older_than: float | None, yes: bool) -> None:
         if yes:
             click.echo(_sentence("Removed", remove_old_history(engine, days=days), days))
         else:
-            click.echo(_sentence("Would remove", old_history(engine, days=days), days))
-            click.echo("Nothing was removed: add --yes to do it.")
+            history = old_history(engine, days=days)
+            click.echo(_sentence("Would remove", history, days))
+            if history.events:
+                click.echo("Nothing was removed: add --yes to do it.")
 
 
 def _sentence(verb: str, history: History, days: float) -> str:
+    age = f"more than {days:g} day{'' if days == 1 else 's'} ago"
+    if not history.events:
+        return f"There is nothing to remove about runs that ended {age}."
     return (
-        f"{verb} {history.events:,} events ({history.bytes / 1e6:,.1f} MB) of runs that ended more than {days:g} days "
-        f"ago: {history.replaced_runs:,} runs altogether, which later ones have replaced, and the details of "
+        f"{verb} {history.events:,} events ({history.bytes / 1e6:,.1f} MB) of runs that ended {age}: "
+        f"{history.replaced_runs:,} runs altogether, which later ones have replaced, and the details of "
         f"{history.shortened_runs:,} others."
     )

@@ -30,16 +30,29 @@ _KINDS: tuple[CaptionKind, ...] = get_args(CaptionKind)
 @click.argument("file", type=INPUT)
 @click.option("--to", "kind", type=click.Choice(FORMATS), help="Format; else the extension of -o, else srt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
-@click.option("--lines", type=click.IntRange(1, 4), default=2, show_default=True, help="Maximum lines in a caption.")
 @click.option(
-    "--line-length", type=click.IntRange(10, 200), default=42, show_default=True, help="Maximum columns in a line."
+    "--lines", type=click.IntRange(1, 4), metavar="N", default=2, show_default=True, help="Maximum lines in a caption."
 )
 @click.option(
-    "--frame-rate", type=FiniteRange(1, 240), default=24.0, show_default=True, help="Frame rate of the video."
+    "--line-length",
+    type=click.IntRange(10, 200),
+    metavar="N",
+    default=42,
+    show_default=True,
+    help="Maximum columns in a line.",
+)
+@click.option(
+    "--frame-rate",
+    type=FiniteRange(1, 240),
+    metavar="N",
+    default=24.0,
+    show_default=True,
+    help="Frame rate of the video.",
 )
 @click.option(
     "--reading-speed",
     type=FiniteRange(5, 100),
+    metavar="N",
     default=20.0,
     show_default=True,
     help="Reading speed, in characters per second.",
@@ -79,7 +92,9 @@ def _known_encoding(_context: click.Context, _option: click.Parameter, name: str
 @click.argument("captions", type=INPUT)
 @click.argument("corrected", type=INPUT)
 @click.option("--to", "kind", type=click.Choice(_KINDS), help="Format; else that of -o, else that of CAPTIONS.")
-@click.option("--encoding", callback=_known_encoding, help="Encoding of files that are neither UTF-8 nor marked.")
+@click.option(
+    "--encoding", metavar="NAME", callback=_known_encoding, help="Encoding of files that are neither UTF-8 nor marked."
+)
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
 def apply_corrections(
     captions: str, corrected: str, kind: CaptionKind | None, encoding: str | None, output: str | None

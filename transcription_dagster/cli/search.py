@@ -43,12 +43,19 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 @click.command()
 @click.argument("text")
-@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
-@click.option("--language", help="Only recordings in this language, such as en.")
-@click.option("--since", type=_DATE, help="Only recordings last modified at this time (UTC) or later.")
-@click.option("--until", type=_DATE, help="Only recordings last modified before this time (UTC).")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of results.",
+)
+@click.option("--language", metavar="CODE", help="Only recordings in this language, such as en.")
+@click.option("--since", type=_DATE, metavar="DATE", help="Only recordings last modified at this time (UTC) or later.")
+@click.option("--until", type=_DATE, metavar="DATE", help="Only recordings last modified before this time (UTC).")
 @click.option("--recording", type=RECORDING, help="Only this recording's UUID.")
-@click.option("--speaker", help="Only what this speaker said; NAME as captions show it.")
+@click.option("--speaker", metavar="NAME", help="Only what this speaker said; NAME as captions show it.")
 @click.option("--words-only", is_flag=True, help="Match words alone, without loading the embedding model.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as a JSON list.")
 def search(
@@ -65,8 +72,10 @@ def search(
     """Find where something was said, by words and by meaning.
 
     TEXT may contain "quoted phrases", `or`, and -words that must not occur. Matching words are marked ⟦like this⟧ when
-    the output is not a terminal.
+    the output is not a terminal. DATE is such as 2026-05-31 or 2026-05-31T18:30:00.
     """
+    if not text.strip():
+        raise click.UsageError("TEXT is empty: give words to search for.")
     show_hits(
         load_settings(),
         text,

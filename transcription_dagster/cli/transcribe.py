@@ -27,8 +27,15 @@ from transcription_dagster.settings import load_settings
 
 @click.command()
 @click.argument("file", type=INPUT)
-@click.option("-m", "--model", help="Name of a Whisper model, or path of a checkpoint.  [default: TRANSCRIPTION_MODEL]")
-@click.option("--language", help="Spoken language, such as en.  [default: TRANSCRIPTION_LANGUAGE, or detected]")
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="Name of a Whisper model, or path of a checkpoint.  [default: TRANSCRIPTION_MODEL]",
+)
+@click.option(
+    "--language", metavar="CODE", help="Spoken language, such as en.  [default: TRANSCRIPTION_LANGUAGE, or detected]"
+)
 @click.option("--to", "kind", type=click.Choice(FORMATS), help="Format; else the extension of -o, else txt.")
 @click.option("-o", "--output", type=OUTPUT, help="File to write; else standard output.")
 @click.option(
@@ -36,7 +43,7 @@ from transcription_dagster.settings import load_settings
     type=click.Choice(get_args(ChannelMode)),
     help="Mix the channels, transcribe each separately, or decide by their sound.  [default: TRANSCRIPTION_CHANNELS]",
 )
-@click.option("--device", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
+@click.option("--device", metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: a GPU if there is one]")
 def transcribe(
     file: str,
     model: str | None,

@@ -49,10 +49,10 @@ class SettingsPoller:
 
 @click.command()
 @click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none.  [default: all]")
-@click.option("--run-workers", type=click.IntRange(min=1), help="Processes that execute runs.")
-@click.option("--cpu-executors", type=click.IntRange(min=1), help="Executors on the CPU instead of GPUs.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the UI; 0 takes any free port.")
-@click.option("--host", help="Address to bind the UI to.  [default: 127.0.0.1]")
+@click.option("--run-workers", type=click.IntRange(min=1), metavar="N", help="Processes that execute runs.")
+@click.option("--cpu-executors", type=click.IntRange(min=1), metavar="N", help="Executors on the CPU instead of GPUs.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Port of the UI; 0 takes any free port.")
+@click.option("--host", metavar="ADDRESS", help="Address to bind the UI to.  [default: 127.0.0.1]")
 @click.option(
     "--workers-only", is_flag=True, help="Start only workers, for a stack that is already running on the same database."
 )

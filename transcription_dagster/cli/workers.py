@@ -26,7 +26,9 @@ _DEVICE_LOST = 70
 
 
 @click.command("run-worker")
-@click.option("--slot", default="1", show_default=True, help="Name of this worker; unique on this machine.")
+@click.option(
+    "--slot", metavar="NAME", default="1", show_default=True, help="Name of this worker; unique on this machine."
+)
 def run_worker(slot: str) -> None:
     """Execute Dagster runs from the queue until stopped.
 
@@ -57,7 +59,7 @@ def run_worker(slot: str) -> None:
 
 
 @click.command("gpu-worker")
-@click.option("--gpu", required=True, help="Index of the GPU, or cpu:N for an executor on the CPU.")
+@click.option("--gpu", metavar="DEVICE", required=True, help="Index of the GPU, or cpu:N for an executor on the CPU.")
 def gpu_worker(gpu: str) -> None:
     """Transcribe for the queue on one GPU until stopped.
 

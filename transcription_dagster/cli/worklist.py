@@ -6,45 +6,62 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from transcription_dagster.cli.arguments import OUTPUT, write_output
 from transcription_dagster.cli.connection import open_cli_database, open_instance, shared
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.settings import Settings, load_settings
 from transcription_dagster.sources.worklist_entries import entry_of
-from transcription_dagster.sources.worklists import write
+from transcription_dagster.sources.worklists import encoded, write
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _selection(kind: str, description: str) -> Callable[[_Command], _Command]:
+    """Return the option that selects a kind of recordings."""
+    name = f"--{kind.replace('_', '-')}"
+    return click.option(name, "kinds", flag_value=kind, multiple=True, help=description)
 
 
 @click.command()
+@_selection("without_embeddings", "Recordings that search cannot find yet.")
+@_selection("failed", "Recordings whose last attempt failed.")
+@_selection("stale", "Recordings published with older code or other settings.")
+@_selection("missing", "Recordings without a publication or a failure.")
 @click.option(
-    "--without-embeddings", "kind", flag_value="without_embeddings", help="Recordings that search cannot find yet."
+    "-o",
+    "--output",
+    type=OUTPUT,
+    metavar="FILE",
+    help="File to write; - for standard output.  [default: assets_KIND.json, as in --KIND]",
 )
-@click.option("--failed", "kind", flag_value="failed", help="Recordings whose last attempt failed.")
-@click.option("--stale", "kind", flag_value="stale", help="Recordings published with older code or other settings.")
-@click.option("--missing", "kind", flag_value="missing", help="Recordings without a publication or a failure.")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: assets_KIND.json, as in --KIND]"
-)
-def worklist(kind: str | None, output: Path | None) -> None:
+def worklist(kinds: Sequence[str], output: str | None) -> None:
     """Write a worklist of the recordings that need work.
 
     `transcription batch` processes it. Each entry names the cheapest job that brings the recording up to date; an entry
     without a job is transcribed. An imported transcript is never replaced by a transcription.
     """
-    if kind is None:
-        raise click.UsageError("Select recordings: --without-embeddings, --failed, --stale or --missing.")
+    if len(kinds) != 1:
+        raise click.UsageError("Give one of --without-embeddings, --failed, --stale and --missing.")
+    [kind] = kinds
     settings = load_settings()
     with open_cli_database(settings) as engine:
         entries = _with_jobs(_FINDERS[kind](engine), shared(settings, engine))
-    path = output or Path(f"assets_{kind}.json")
-    write(path, entries)
+    path = output or f"assets_{kind}.json"
+    if path == "-":
+        write_output(path, encoded(entries))
+    else:
+        write(Path(path), entries)
     jobs = Counter(entry.get("job", "transcribe") for entry in entries)
     listing = ", ".join(f"{count:,} {job}" for job, count in jobs.most_common())
-    click.echo(f"{path}: {len(entries):,} recordings" + (f" ({listing})" if listing else ""))
+    name = "standard output" if path == "-" else path
+    summary = f"{name}: {len(entries):,} recordings" + (f" ({listing})" if listing else "")
+    click.echo(summary, err=path == "-")
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class Worklist:
 
     def _write_unless_changed(self, present: bytes | None) -> bytes | None:
         """Write the objects; return None without writing if the file changed since it was `present`."""
-        content = _encoded(self._objects)
+        content = encoded(self._objects)
         try:
             _replace(self.path, content, lambda: self._read_current() == present)
         except _Changed:
@@ -198,14 +198,15 @@ def _objects(text: str, path: Path) -> list[Any]:
 
 def write(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
     """Write a worklist atomically. Raises `WorklistNotSaved` if the folder or the disk rejects it."""
-    _replace(path, _encoded(objects), lambda: True)
+    _replace(path, encoded(objects), lambda: True)
 
 
 class _Changed(Exception):
     """The file changed since it was read."""
 
 
-def _encoded(objects: Sequence[Mapping[str, Any]]) -> bytes:
+def encoded(objects: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the content of a worklist's file."""
     text = json.dumps(objects, indent=2, ensure_ascii=False) + "\n"
     # A lone surrogate cannot be encoded as UTF-8, but JSON can escape it.
     return text.encode("utf-8", errors="backslashreplace")
@@ -214,7 +215,7 @@ def _encoded(objects: Sequence[Mapping[str, Any]]) -> bytes:
 def _replace(path: Path, content: bytes, is_unchanged: Callable[[], bool]) -> None:
     try:
         with replacing(path) as file:
-            if path.exists():
+            if path.is_file():
                 os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
             file.write(content)
             if not is_unchanged():

@@ -29,6 +29,8 @@ from transcription_dagster.stack.home import log_tail, runtime_folder
 
 #: Name of the database and of its superuser.
 DATABASE = "transcription"
+#: Folder of its data, below the home.
+_DATA = "postgres"
 
 _OPTIONS = {
     "listen_addresses": "",
@@ -72,12 +74,17 @@ def database_url(settings: Settings) -> str:
     return f"postgresql://{DATABASE}@/{DATABASE}?host={quote(str(folder), safe='/')}"
 
 
+def has_embedded_database(settings: Settings) -> bool:
+    """Return whether the home has an embedded database, running or not."""
+    return (settings.home / _DATA).exists()
+
+
 def prepare_postgres(settings: Settings) -> EmbeddedPostgres:
     """Initialise the embedded server below the home, if necessary, without starting it.
 
     Raises `StackError` if that fails, or if the existing data belongs to another version of Postgres.
     """
-    data = settings.home / "postgres"
+    data = settings.home / _DATA
     socket_folder = _socket_folder(settings.home)
     socket_folder.mkdir(mode=0o700, exist_ok=True)
     with FileLock(settings.home / "postgres.lock"):
@@ -129,7 +136,7 @@ def wait_until_ready(url: str, seconds: float) -> None:
             psycopg.connect(url, connect_timeout=max(2, round(remaining))).close()
         except psycopg.OperationalError as error:
             if time.monotonic() >= deadline:
-                reason = " ".join(str(error).split())
+                reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
                 raise DatabaseUnavailable(f"the database {where} does not answer: {reason}") from None
             time.sleep(0.05)
         else:

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between attempts of an unfit worker to recover.
 _RETRY_SECONDS = 5.0
 
+#: Seconds that a stopped worker without work may take to leave, and between looks at whether it has.
+_LEAVE_SECONDS, _LEAVE_POLL_SECONDS = 10.0, 0.5
+
 #: Seconds that a failing worker may take to record its error.
 _ERROR_SECONDS = 5.0
 
@@ -152,11 +155,27 @@ class PoolWorker(Generic[ClaimT]):
 
     def _run_loop(self) -> None:
         try:
-            asyncio.run(self._live())
+            asyncio.run(self._live_until_drained())
         except BaseException as error:  # noqa: BLE001  raised again in the main thread
             self._failure = error
         finally:
             self.main.close()
+
+    async def _live_until_drained(self) -> None:
+        """Live, and end soon after a stop even if the database is away: a worker without work loses nothing by it."""
+        life = asyncio.create_task(self._live())
+        seconds_idle = 0.0
+        while not life.done():
+            await asyncio.wait([life], timeout=_LEAVE_POLL_SECONDS)
+            seconds_idle += _LEAVE_POLL_SECONDS
+            if not self.draining.is_set() or self.work.held:
+                seconds_idle = 0.0
+            elif seconds_idle >= _LEAVE_SECONDS:
+                logger.warning("the database does not answer: leaving without freeing the slot")
+                for task in (life, *self._tasks):
+                    await end(task)
+        if not life.cancelled():
+            life.result()
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()

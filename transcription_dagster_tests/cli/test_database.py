@@ -9,7 +9,7 @@ from click.testing import Result
 from sqlalchemy import Engine
 
 from transcription_dagster.cli import connection
-from transcription_dagster.cli.connection import open_cli_database
+from transcription_dagster.cli.connection import open_cli_database, reachable_database
 from transcription_dagster.database.recordings import Recording, record_failure, register
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, TranscriptionError, WrongDatabaseVersion
 from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
@@ -95,7 +95,19 @@ def test_the_embedded_database_is_started_for_the_command_and_stopped_after_it(
 ) -> None:
     monkeypatch.delenv("TRANSCRIPTION_DATABASE_URL", raising=False)
     settings = Settings(home=tmp_path / "home")
+    with reachable_database(settings):
+        pass
     with pytest.raises(WrongDatabaseVersion, match="transcription database upgrade"), open_cli_database(settings):
         pytest.fail("a database without tables was opened")
     assert (settings.home / "postgres" / "PG_VERSION").exists()
     assert not answers(database_url(settings))
+
+
+@pytest.mark.parametrize("command", [["search", "ferry"], ["database", "status"], ["forget", "-y", A]])
+def test_a_home_without_a_database_is_reported_and_stays_empty(
+    on_database: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.delenv("TRANSCRIPTION_DATABASE_URL")
+    result = on_database(*command)
+    assert (result.exit_code, not (tmp_path / "home").exists()) == (1, True)
+    assert f"there is no database in {tmp_path / 'home'}" in str(result.exception)

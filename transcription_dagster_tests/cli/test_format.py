@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,13 @@ def test_an_invalid_transcript_is_reported_in_one_line_with_its_position() -> No
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.splitlines()[0] == "transcription: standard input: results.items[0].alternatives: Field required"
+
+
+def test_a_device_as_output_is_written_to_and_not_replaced(document: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "captions.vtt"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run(document, "-o", pipe).exit_code == 0
+    assert os.read(reader, 10_000).startswith(b"WEBVTT")
+    os.close(reader)
+    assert pipe.is_fifo()

@@ -164,3 +164,14 @@ def test_forgetting_asks_for_confirmation(on_database: Command, engine: Engine, 
     assert find_recording(engine, A) is not None
     assert on_database("forget", A, input="y\n").exit_code == 0
     assert find_recording(engine, A) is None
+
+
+def test_the_store_of_all_machines_is_used_where_none_is_set(
+    on_database: Command, engine: Engine, amazon: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_database("settings", "push")
+    monkeypatch.delenv("TRANSCRIPTION_STORE")
+    on_database("import", str(amazon), "--uuid", A)
+    assert [path.name for path in (tmp_path / "store" / A).iterdir()] == ["transcript.json"]
+    assert "1 files" in on_database("forget", "-y", A).stdout
+    assert not list((tmp_path / "store").rglob("*.json"))

@@ -129,3 +129,9 @@ def test_bad_options_are_usage_errors(on_database: Command, options: list[str]) 
 )
 def test_a_clock_counts_hours(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_an_empty_query_is_a_usage_error(on_database: Command, library: Engine) -> None:
+    result = on_database("search", "--words-only", " ")
+    assert result.exit_code == 2
+    assert "TEXT is empty" in result.output

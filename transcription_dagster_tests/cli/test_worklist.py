@@ -92,3 +92,16 @@ def test_an_empty_worklist_is_valid(on_database: Command, tmp_path: Path) -> Non
 
 def test_the_kind_is_required(on_database: Command) -> None:
     assert on_database("worklist").exit_code == 2
+
+
+def test_only_one_kind_may_be_given(on_database: Command, tmp_path: Path) -> None:
+    result = on_database("worklist", "--failed", "--stale")
+    assert (result.exit_code, list(tmp_path.glob("*.json"))) == (2, [])
+    assert "Give one of" in result.output
+
+
+def test_a_dash_writes_the_worklist_to_standard_output(on_database: Command, engine: Engine) -> None:
+    register(engine, [Recording(A, "s3://bucket/a.wav")])
+    result = on_database("worklist", "--missing", "-o", "-")
+    assert json.loads(result.stdout) == [{"uuid": A, "source": "s3://bucket/a.wav"}]
+    assert result.stderr == "standard output: 1 recordings (1 transcribe)\n"

@@ -19,9 +19,9 @@ from transcription_dagster.pool.request_queue import RequestClaim, RequestQueue
 from transcription_dagster.pool.work_queue import HeldWork, WorkId
 from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
-from transcription_dagster.workers import work_loop
+from transcription_dagster.workers import pool_worker, work_loop
 from transcription_dagster.workers.pool_worker import PoolWorker
-from transcription_dagster_tests.postgres import cloned_database
+from transcription_dagster_tests.postgres import cloned_database, close_database
 from transcription_dagster_tests.system import wait_until
 from transcription_dagster_tests.workers.in_process import at_work
 
@@ -161,6 +161,15 @@ def test_a_worker_stops_although_a_library_loses_cancellations(url: str, monkeyp
     with at_work(executor.pool):
         until(lambda: executor.pool.record.state == "idle")
     assert len(lost) == 3
+
+
+def test_an_idle_worker_stops_although_the_database_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = Executor(url)
+    monkeypatch.setattr(pool_worker, "_LEAVE_SECONDS", 1.0)
+    with at_work(executor.pool):
+        until(lambda: executor.pool.record.state == "idle")
+        close_database(url)
+    assert executor.pool._failure is None
 
 
 def test_work_of_an_unknown_task_fails_with_advice(url: str) -> None:

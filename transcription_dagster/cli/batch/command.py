@@ -35,7 +35,7 @@ _USUAL = Path("assets_without_embeddings.json")
     metavar="N",
     help="Number of executors to use, each on its own GPU.  [default: all]",
 )
-@click.option("-m", "--model", help="Name of a Whisper model, or path of a checkpoint.")
+@click.option("-m", "--model", metavar="MODEL", help="Name of a Whisper model, or path of a checkpoint.")
 @click.option("-y", "--yes", is_flag=True, help="Continue after failures.")
 @click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Skip the first N entries.")
 @click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1, or none, when the batch starts its own stack.")

@@ -103,8 +103,9 @@ def run_batch(
     """
     url = database_url(settings)
     engine = open_database(url)
-    store = ObjectStore(settings.store_url)
-    register_recordings(engine, store, batch, shared(settings, engine).ib_url_template)
+    in_force = shared(settings, engine)
+    store = ObjectStore(in_force.store_url)
+    register_recordings(engine, store, batch, in_force.ib_url_template)
     engine.dispose()
     for entry in batch.entries:
         batch.worklist.record_waiting(entry.uuid)
