@@ -33,82 +33,6 @@ _NOTES_WIDTH = 4
 _WORDS_AT_ONCE = 4_096
 
 
-class _Measures:
-    """The words as arrays, to compute the costs of all possible cues of a long text at once."""
-
-    def __init__(self, words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> None:
-        count = len(words)
-        pairs = list(pairwise(words))
-        self.limits = limits
-        self.count = count
-        self.starts = np.array([word.start for word in words])
-        self.ends = np.array([word.end for word in words])
-        #: Cost of a break before word k. Index 0 is unused; the break after the last word is free.
-        self.breaks = np.array([0.0, *(break_cost(before, after) for before, after in pairs), 0.0])
-        sentence_ends = np.array([False, *(ends_sentence(before, after) for before, after in pairs), True])
-        #: The last sentence end up to break k.
-        self.sentence_before = np.maximum.accumulate(np.where(sentence_ends, np.arange(count + 1), 0))
-        self._measure_width(words)
-        #: Number of sung words among the first k.
-        self.sung = np.concatenate([[0], np.cumsum(np.array(sung, dtype=int))])
-        self._measure_turns(words)
-        pauses = np.concatenate([[0.0], np.maximum(self.starts[1:] - self.ends[:-1], 0.0), [0.0]])
-        #: Total noticeable pause, in seconds, before the first k words.
-        self.pauses = np.concatenate([[0.0], np.cumsum(np.maximum(pauses - 0.4, 0.0))])
-        self.long_pause = pauses >= limits.max_pause_seconds
-
-    def _measure_width(self, words: Sequence[Word]) -> None:
-        # At least one column each, which bounds the number of words per cue.
-        widths = np.array([max(1, display_width(word.text)) for word in words])
-        self.spaces = np.array([0 if word.glued else 1 for word in words])
-        self.offsets = np.concatenate([[0], np.cumsum(widths + self.spaces)])
-
-    def _measure_turns(self, words: Sequence[Word]) -> None:
-        changes = np.array([False, *(a.speaker != b.speaker for a, b in pairwise(words))])
-        #: Number of speaker changes before the first k words.
-        self.turns = np.concatenate([[0], np.cumsum(changes)])
-        #: The first word after k by a different speaker, or the number of words.
-        self.next_turn = _next_true(np.append(changes, True))
-        self.breaks[:-1][changes] = 0.0
-
-    def width(self, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        """Return the columns of the words [`first`, `stop`) on one line."""
-        return self.offsets[stop] - self.offsets[first] - self.spaces[first]
-
-    def line_stops(self) -> np.ndarray:
-        """Return, for each word, where a line that starts with it must end; at least after the word itself.
-
-        A song's line leaves room for the notes.
-        """
-        room = self.offsets[:-1] + self.spaces + self.limits.max_line_characters
-        least = np.arange(1, self.count + 1)
-        stops = np.maximum(np.searchsorted(self.offsets, room, side="right") - 1, least)
-        if self.sung[-1]:
-            room -= _NOTES_WIDTH * (self.sung[stops] > self.sung[:-1])
-            stops = np.maximum(np.searchsorted(self.offsets, room, side="right") - 1, least)
-            # The line ends never decrease: the search for the start of a line relies on it.
-            stops = np.minimum.accumulate(stops[::-1])[::-1]
-        return np.append(stops, self.count)
-
-    def cue_stops(self, line_stops: np.ndarray) -> np.ndarray:
-        """Return, for each word, where a cue that starts with it must end, by lines, time, silence and turns."""
-        words = np.arange(self.count)
-        stops = words
-        for _ in range(self.limits.max_lines):
-            stops = line_stops[stops]
-        by_time = np.searchsorted(self.ends, self.starts + self.limits.max_seconds, side="right")
-        by_silence = _next_true(np.append(self.long_pause[: self.count], True))
-        second_turn = self.next_turn[np.minimum(self.next_turn, self.count - 1)]
-        third_turn = np.where(self.next_turn < self.count, second_turn, self.count)
-        return np.maximum(words + 1, np.minimum.reduce([stops, by_time, by_silence, third_turn]))
-
-
-def _next_true(flags: np.ndarray) -> np.ndarray:
-    """Return, for each index but the last, the next larger index whose flag is set. The last flag must be set."""
-    indices = np.where(flags, np.arange(len(flags)), len(flags))
-    return np.minimum.accumulate(indices[::-1])[::-1][1:]
-
-
 def best_stops(words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> list[int]:
     """Return where each cue ends in the cheapest segmentation, by dynamic programming over all allowed cues.
 
@@ -195,6 +119,82 @@ def _line_costs(
     two_lines = measures.limits.max_lines >= 2
     costs[shared] = np.where(fits & two_lines, _DIALOGUE, math.inf)
     return costs
+
+
+class _Measures:
+    """The words as arrays, to compute the costs of all possible cues of a long text at once."""
+
+    def __init__(self, words: Sequence[Word], limits: CaptionLimits, sung: Sequence[bool]) -> None:
+        count = len(words)
+        pairs = list(pairwise(words))
+        self.limits = limits
+        self.count = count
+        self.starts = np.array([word.start for word in words])
+        self.ends = np.array([word.end for word in words])
+        #: Cost of a break before word k. Index 0 is unused; the break after the last word is free.
+        self.breaks = np.array([0.0, *(break_cost(before, after) for before, after in pairs), 0.0])
+        sentence_ends = np.array([False, *(ends_sentence(before, after) for before, after in pairs), True])
+        #: The last sentence end up to break k.
+        self.sentence_before = np.maximum.accumulate(np.where(sentence_ends, np.arange(count + 1), 0))
+        self._measure_width(words)
+        #: Number of sung words among the first k.
+        self.sung = np.concatenate([[0], np.cumsum(np.array(sung, dtype=int))])
+        self._measure_turns(words)
+        pauses = np.concatenate([[0.0], np.maximum(self.starts[1:] - self.ends[:-1], 0.0), [0.0]])
+        #: Total noticeable pause, in seconds, before the first k words.
+        self.pauses = np.concatenate([[0.0], np.cumsum(np.maximum(pauses - 0.4, 0.0))])
+        self.long_pause = pauses >= limits.max_pause_seconds
+
+    def _measure_width(self, words: Sequence[Word]) -> None:
+        # At least one column each, which bounds the number of words per cue.
+        widths = np.array([max(1, display_width(word.text)) for word in words])
+        self.spaces = np.array([0 if word.glued else 1 for word in words])
+        self.offsets = np.concatenate([[0], np.cumsum(widths + self.spaces)])
+
+    def _measure_turns(self, words: Sequence[Word]) -> None:
+        changes = np.array([False, *(a.speaker != b.speaker for a, b in pairwise(words))])
+        #: Number of speaker changes before the first k words.
+        self.turns = np.concatenate([[0], np.cumsum(changes)])
+        #: The first word after k by a different speaker, or the number of words.
+        self.next_turn = _next_true(np.append(changes, True))
+        self.breaks[:-1][changes] = 0.0
+
+    def width(self, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """Return the columns of the words [`first`, `stop`) on one line."""
+        return self.offsets[stop] - self.offsets[first] - self.spaces[first]
+
+    def line_stops(self) -> np.ndarray:
+        """Return, for each word, where a line that starts with it must end; at least after the word itself.
+
+        A song's line leaves room for the notes.
+        """
+        room = self.offsets[:-1] + self.spaces + self.limits.max_line_characters
+        least = np.arange(1, self.count + 1)
+        stops = np.maximum(np.searchsorted(self.offsets, room, side="right") - 1, least)
+        if self.sung[-1]:
+            room -= _NOTES_WIDTH * (self.sung[stops] > self.sung[:-1])
+            stops = np.maximum(np.searchsorted(self.offsets, room, side="right") - 1, least)
+            # The line ends never decrease: the search for the start of a line relies on it.
+            stops = np.minimum.accumulate(stops[::-1])[::-1]
+        return np.append(stops, self.count)
+
+    def cue_stops(self, line_stops: np.ndarray) -> np.ndarray:
+        """Return, for each word, where a cue that starts with it must end, by lines, time, silence and turns."""
+        words = np.arange(self.count)
+        stops = words
+        for _ in range(self.limits.max_lines):
+            stops = line_stops[stops]
+        by_time = np.searchsorted(self.ends, self.starts + self.limits.max_seconds, side="right")
+        by_silence = _next_true(np.append(self.long_pause[: self.count], True))
+        second_turn = self.next_turn[np.minimum(self.next_turn, self.count - 1)]
+        third_turn = np.where(self.next_turn < self.count, second_turn, self.count)
+        return np.maximum(words + 1, np.minimum.reduce([stops, by_time, by_silence, third_turn]))
+
+
+def _next_true(flags: np.ndarray) -> np.ndarray:
+    """Return, for each index but the last, the next larger index whose flag is set. The last flag must be set."""
+    indices = np.where(flags, np.arange(len(flags)), len(flags))
+    return np.minimum.accumulate(indices[::-1])[::-1][1:]
 
 
 class _RangeMinimum:

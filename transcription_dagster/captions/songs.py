@@ -59,42 +59,6 @@ class SungWords:
         return self.songs[number] if number >= 0 and index < self.songs[number].stop else None
 
 
-def _find_songs(words: Sequence[Word]) -> list[Song]:
-    """Find the songs among the words, in order. An unpaired note, as for instrumental music, makes no song."""
-    songs: list[Song] = []
-    opened: Song | None = None
-    for index, word in enumerate(words):
-        if note := _NOTE_ALONE.fullmatch(word.text):
-            opened = _at_note(words, index, note[1], opened, songs)
-            continue
-        if opening := _OPENING.match(word.text):
-            opened = Song(index, index, opening[0], "")
-        if opened and opened.mark != "#" and _CLOSING.search(word.text):
-            _close_song(words, opened, index + 1, songs)
-            opened = None
-    return songs
-
-
-def _at_note(words: Sequence[Word], index: int, mark: str, opened: Song | None, songs: list[Song]) -> Song | None:
-    """Return the open song after a separate note, which closes an open song or opens one."""
-    following = words[index + 1] if index + 1 < len(words) else None
-    if mark == "#" and ((opened and opened.mark != "#") or (not opened and (not following or _is_number(following)))):
-        return opened
-    if opened and (opened.mark == "#") == (mark == "#") and index > opened.first + 1:
-        _close_song(words, opened, index + 1, songs)
-        return None
-    return Song(index, index, mark, "" if following and following.glued else " ")
-
-
-def _close_song(words: Sequence[Word], opened: Song, stop: int, songs: list[Song]) -> None:
-    if words[stop - 1].end - words[opened.first].start <= _LONGEST_SONG_SECONDS:
-        songs.append(replace(opened, stop=stop))
-
-
-def _is_number(word: Word) -> bool:
-    return word.text[:1].isdigit()
-
-
 def join_marks(words: Sequence[Word]) -> SungWords:
     """Join separate song notes and »quotation marks« to their neighbours."""
     quoted, edges = join_quotes(words)
@@ -166,3 +130,39 @@ def _sung(words: Sequence[Word], song: Song) -> tuple[list[Word], list[int]]:
     if closing:
         sung[-1] = replace(sung[-1], text=f"{sung[-1].text}{song.space}{words[song.stop - 1].text}")
     return sung, [song.first, *range(first + 1, stop)]
+
+
+def _find_songs(words: Sequence[Word]) -> list[Song]:
+    """Find the songs among the words, in order. An unpaired note, as for instrumental music, makes no song."""
+    songs: list[Song] = []
+    opened: Song | None = None
+    for index, word in enumerate(words):
+        if note := _NOTE_ALONE.fullmatch(word.text):
+            opened = _at_note(words, index, note[1], opened, songs)
+            continue
+        if opening := _OPENING.match(word.text):
+            opened = Song(index, index, opening[0], "")
+        if opened and opened.mark != "#" and _CLOSING.search(word.text):
+            _close_song(words, opened, index + 1, songs)
+            opened = None
+    return songs
+
+
+def _at_note(words: Sequence[Word], index: int, mark: str, opened: Song | None, songs: list[Song]) -> Song | None:
+    """Return the open song after a separate note, which closes an open song or opens one."""
+    following = words[index + 1] if index + 1 < len(words) else None
+    if mark == "#" and ((opened and opened.mark != "#") or (not opened and (not following or _is_number(following)))):
+        return opened
+    if opened and (opened.mark == "#") == (mark == "#") and index > opened.first + 1:
+        _close_song(words, opened, index + 1, songs)
+        return None
+    return Song(index, index, mark, "" if following and following.glued else " ")
+
+
+def _close_song(words: Sequence[Word], opened: Song, stop: int, songs: list[Song]) -> None:
+    if words[stop - 1].end - words[opened.first].start <= _LONGEST_SONG_SECONDS:
+        songs.append(replace(opened, stop=stop))
+
+
+def _is_number(word: Word) -> bool:
+    return word.text[:1].isdigit()
