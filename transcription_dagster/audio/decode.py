@@ -20,14 +20,13 @@ from transcription_dagster.audio.channels import ChannelChoice, ChannelMeter, De
 from transcription_dagster.audio.container import (
     AudioTrack,
     HashingReader,
-    TrackChoice,
     open_container,
     open_source,
-    track_choices,
 )
 from transcription_dagster.audio.flac import MAX_CHANNELS, FlacWriter, in_blocks, read_blocks, read_channels
 from transcription_dagster.audio.formats import Opening, missing_bytes, openings
 from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.audio.track_choice import TrackChoice, track_choices
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.model import ChannelMode
 

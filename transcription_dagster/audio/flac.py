@@ -11,9 +11,10 @@ from typing import Self
 import av
 import numpy as np
 
-from transcription_dagster.audio.container import AudioTrack, open_container, open_source, track_choices
+from transcription_dagster.audio.container import AudioTrack, open_container, open_source
 from transcription_dagster.audio.formats import Opening
 from transcription_dagster.audio.mixing import SAMPLE_RATE
+from transcription_dagster.audio.track_choice import track_choices
 
 #: FLAC's channel layout for each number of channels (RFC 9639, section 9.1.3).
 _LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")

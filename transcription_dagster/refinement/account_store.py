@@ -91,18 +91,18 @@ class ClaudeAccount:
     def mark_sent(self, digest: str) -> None:
         # Threads that renew the same rows in different orders would deadlock.
         with self._renewal, transaction(self._engine) as connection:
-            connection.execute(self._own(digest).values(sent=True))
+            connection.execute(update(ClaudeReservationRow).where(self._is_own(digest)).values(sent=True))
             # Each request that is sent also renews the reservations of those that wait.
             renewed = update(ClaudeReservationRow).where(_reservation.holder == self._holder)
             connection.execute(renewed.values(expires_at=func.now() + _LEASE))
 
     def release(self, digest: str) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(self._released(digest))
+            connection.execute(self._deletion(digest))
 
     def record(self, digest: str, reply: MessageReply, dollars: float | None, *, usable: bool) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(self._released(digest))
+            connection.execute(self._deletion(digest))
             record_reply(connection, PaidReply(self._recording, digest, self._model, reply, dollars, usable))
 
     def _row(self, digest: str, dollars: float) -> dict[str, Any]:
@@ -115,10 +115,7 @@ class ClaudeAccount:
             "expires_at": func.now() + _LEASE,
         }
 
-    def _own(self, digest: str) -> Any:
-        return update(ClaudeReservationRow).where(self._is_own(digest))
-
-    def _released(self, digest: str) -> Any:
+    def _deletion(self, digest: str) -> Any:
         return delete(ClaudeReservationRow).where(self._is_own(digest))
 
     def _is_own(self, digest: str) -> Any:
