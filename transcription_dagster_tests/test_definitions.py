@@ -125,6 +125,12 @@ def test_the_catalogue_shows_the_file_or_table_of_every_asset_and_its_code() -> 
     assert columns["text"] == "text"
 
 
+@pytest.mark.parametrize("asset", ["corrections", "embeddings", "publication"])
+def test_the_catalogue_describes_every_column(asset: str) -> None:
+    columns = repository().asset_graph.get(dg.AssetKey(asset)).metadata["dagster/column_schema"].columns
+    assert [column.name for column in columns if not column.description] == []
+
+
 def test_the_jobs_select_the_documented_assets() -> None:
     jobs = {job.name: sorted(job.graph.node_dict) for job in repository().get_all_jobs()}
     every = sorted([CHECK, *(key.to_user_string() for key in repository().asset_graph.materializable_asset_keys)])
@@ -248,3 +254,8 @@ def test_importing_the_definitions_loads_nothing_heavy_and_connects_to_nothing(
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == ""
+
+
+def test_descriptions_of_sensors_contain_no_markdown() -> None:
+    # Dagster's page of a sensor shows it as it is written.
+    assert [sensor.name for sensor in repository().sensor_defs if "`" in (sensor.description or "")] == []

@@ -16,6 +16,7 @@ class ColumnDescription:
     """A column, and its type as Postgres writes it."""
 
     name: str
+    description: str | None
     type: str
     nullable: bool
 
@@ -35,7 +36,7 @@ def describe_table(row: type[Base]) -> TableDescription:
         raise TypeError(f"{row.__name__} is not mapped to a table")
     dialect = postgresql.dialect()
     columns = [
-        ColumnDescription(column.name, column.type.compile(dialect).lower(), bool(column.nullable))
+        ColumnDescription(column.name, column.doc, column.type.compile(dialect).lower(), bool(column.nullable))
         for column in table.columns
     ]
     return TableDescription(table.fullname, columns)

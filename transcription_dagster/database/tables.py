@@ -115,7 +115,12 @@ class ForgottenRow(Base):
 
 def recording_key() -> Mapped[str]:
     """Return the primary key of a table with one row per recording, which is deleted with it."""
-    return mapped_column(Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"), primary_key=True)
+    return mapped_column(
+        Uuid(as_uuid=False),
+        ForeignKey(RecordingRow.uuid, ondelete="CASCADE"),
+        primary_key=True,
+        doc="UUID of the recording.",
+    )
 
 
 class TranscriptRow(Base):
@@ -129,20 +134,21 @@ class TranscriptRow(Base):
     )
 
     recording: Mapped[str] = recording_key()
-    text: Mapped[str]
-    refined_text: Mapped[str]
-    language: Mapped[str]
-    model: Mapped[str]
-    words: Mapped[int]
-    duration: Mapped[float]
-    #: Asset name -> the code version that made the published value.
-    versions: Mapped[dict[str, Any]]
-    #: File name -> SHA-256, hexadecimal.
-    sha256s: Mapped[dict[str, Any]]
-    speakers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
-    #: Findings of checks: objects with kind, place and message.
-    warnings: Mapped[list[Any]] = mapped_column(server_default=sql("'[]'::jsonb"))
-    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    text: Mapped[str] = mapped_column(doc="The words as the model heard them.")
+    refined_text: Mapped[str] = mapped_column(doc="The text with the edits of vocabulary, Claude and people.")
+    language: Mapped[str] = mapped_column(doc="Main language, as a code such as en.")
+    model: Mapped[str] = mapped_column(doc="Model that transcribed the recording.")
+    words: Mapped[int] = mapped_column(doc="Number of words in `text`.")
+    duration: Mapped[float] = mapped_column(doc="Length of the audio in seconds.")
+    versions: Mapped[dict[str, Any]] = mapped_column(doc="The code version that made each asset, by asset name.")
+    sha256s: Mapped[dict[str, Any]] = mapped_column(doc="Hexadecimal SHA-256 of each file, by file name.")
+    speakers: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default=sql("'{}'"), doc="Speakers, by name or label."
+    )
+    warnings: Mapped[list[Any]] = mapped_column(
+        server_default=sql("'[]'::jsonb"), doc="Findings of checks: objects with kind, place and message."
+    )
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now(), doc="When the publication last changed.")
 
 
 class InsightsRow(Base):
@@ -170,25 +176,28 @@ class ChunkRow(Base):
         Index(None, "words", postgresql_using="gin"),
     )
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    recording: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"))
-    position: Mapped[int]
-    text: Mapped[str]
-    #: Seconds from the start of the recording.
-    start: Mapped[float]
-    end: Mapped[float]
-    #: Its speakers, in order of first appearance.
-    speakers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{}'"))
-    language: Mapped[str] = mapped_column(index=True)
-    recorded_at: Mapped[datetime] = mapped_column(index=True)
-    model_id: Mapped[int] = mapped_column(ForeignKey(EmbeddingModelRow.id))
-    embedding: Mapped[Any] = mapped_column(HALFVEC())
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True, doc="Number of the chunk.")
+    recording: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey(RecordingRow.uuid, ondelete="CASCADE"), doc="UUID of the recording."
+    )
+    position: Mapped[int] = mapped_column(doc="Place among the recording's chunks, counted from 0.")
+    text: Mapped[str] = mapped_column(doc="The passage, with all corrections.")
+    start: Mapped[float] = mapped_column(doc="Seconds from the start of the recording.")
+    end: Mapped[float] = mapped_column(doc="Seconds from the start of the recording.")
+    speakers: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), server_default=sql("'{}'"), doc="Its speakers, in order of first appearance."
+    )
+    language: Mapped[str] = mapped_column(index=True, doc="The recording's language.")
+    recorded_at: Mapped[datetime] = mapped_column(index=True, doc="When the recording was last modified.")
+    model_id: Mapped[int] = mapped_column(ForeignKey(EmbeddingModelRow.id), doc="The model: `embedding_models.id`.")
+    embedding: Mapped[Any] = mapped_column(HALFVEC(), doc="The vector of `text`, by this model.")
     words: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed(
             f"to_tsvector({SCHEMA}.search_configuration(language), {SCHEMA}.separated(normalize(text, NFKC)))",
             persisted=True,
         ),
+        doc="The words of `text`, for search by words.",
     )
 
 
@@ -230,26 +239,26 @@ class CorrectionRow(Base):
     __tablename__ = "corrections"
 
     recording: Mapped[str] = recording_key()
-    #: Counts from 1 within the recording.
-    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    #: Digest of the transcript whose words `first` and `stop` count.
-    transcript: Mapped[str]
-    kind: Mapped[str]
-    first: Mapped[int]
-    stop: Mapped[int]
-    #: Seconds from the start of the recording.
-    start: Mapped[float]
-    end: Mapped[float]
-    old: Mapped[str]
-    new: Mapped[str]
-    #: The machine's text of these words.
-    heard: Mapped[str]
-    stretches: Mapped[list[Any]]
-    undoes: Mapped[int | None]
-    carried_from: Mapped[int | None]
-    is_lost: Mapped[bool]
-    who: Mapped[str]
-    made_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(
+        Integer, primary_key=True, autoincrement=False, doc="Number of the change, counted from 1 in each recording."
+    )
+    transcript: Mapped[str] = mapped_column(doc="Digest of the transcript whose words `first` and `stop` count.")
+    kind: Mapped[str] = mapped_column(doc="What the change does.")
+    first: Mapped[int] = mapped_column(doc="The first word that it concerns.")
+    stop: Mapped[int] = mapped_column(doc="The word after the last one.")
+    start: Mapped[float] = mapped_column(doc="Seconds from the start of the recording.")
+    end: Mapped[float] = mapped_column(doc="Seconds from the start of the recording.")
+    old: Mapped[str] = mapped_column(doc="The text or speaker before the change.")
+    new: Mapped[str] = mapped_column(doc="The text or speaker after it.")
+    heard: Mapped[str] = mapped_column(doc="The model's text of these words.")
+    stretches: Mapped[list[Any]] = mapped_column(doc="For a change of speaker: all word ranges that it covers.")
+    undoes: Mapped[int | None] = mapped_column(doc="For an undo: the version of the change that it undoes.")
+    carried_from: Mapped[int | None] = mapped_column(
+        doc="The version of the change, made on an earlier transcript, that this one repeats."
+    )
+    is_lost: Mapped[bool] = mapped_column(doc="Its words are not in the present transcript: it has no effect.")
+    who: Mapped[str] = mapped_column(doc="The person who made it.")
+    made_at: Mapped[datetime] = mapped_column(doc="When it was made.")
 
 
 class CorrectedRecordingRow(Base):

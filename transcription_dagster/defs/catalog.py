@@ -54,7 +54,12 @@ def _place(spec: dg.AssetSpec) -> Mapping[str, Any]:
 def _table_metadata(row: type[Base]) -> Mapping[str, Any]:
     table = describe_table(row)
     columns = [
-        dg.TableColumn(column.name, column.type, constraints=dg.TableColumnConstraints(nullable=column.nullable))
+        dg.TableColumn(
+            column.name,
+            column.type,
+            description=column.description,
+            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+        )
         for column in table.columns
     ]
     return {"dagster/table_name": table.name, "dagster/column_schema": dg.TableSchema(columns)}

@@ -84,7 +84,7 @@ def exchange_refinements() -> None:
     minimum_interval_seconds=_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Submits waiting recordings in a Message Batch once enough of them wait or one has waited long "
-    "enough, and requests a run of `refine_again` for each answered recording.",
+    "enough, and requests a run of refine_again for each answered recording.",
 )
 def refinement_batches(
     context: dg.SensorEvaluationContext, catalogue: CatalogueResource, settings: dg.ResourceParam[Settings]

@@ -46,7 +46,7 @@ from transcription_dagster.store.object_store import ObjectStore
 _LISTING_SECONDS = 30.0
 _LISTING_INTERVAL_SECONDS = 30
 _NEW_RECORDINGS = (
-    "Requests one run of `transcribe_recordings` for each new or changed recording, and pauses while many runs wait. "
+    "Requests one run of transcribe_recordings for each new or changed recording, and pauses while many runs wait. "
     "A failed recording is requested again when its source changes."
 )
 
@@ -130,7 +130,7 @@ _OUTCOMES, _DELIVERY_SECONDS = 50, 30.0
     job_name=APPLY_CORRECTIONS,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Observes recordings that people have corrected, and requests one run of `apply_corrections` for each, "
+    description="Observes recordings that people have corrected, and requests one run of apply_corrections for each, "
     "a minute after the last change. These runs do not transcribe or call Claude.",
 )
 def corrected_recordings(
@@ -145,7 +145,7 @@ def _corrections_tick(context: dg.SensorEvaluationContext, engine: Engine, setti
     due = journal.due(engine, QUIET_SECONDS, capacity(context.instance, settings))
     cursor = json.dumps(due)
     if not due:
-        return dg.SensorResult(skip_reason="No recording was corrected and left alone since.", cursor=cursor)
+        return dg.SensorResult(skip_reason="No recording has new corrections that are a minute old.", cursor=cursor)
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=f"{recording}:{version}", partition_key=recording)
@@ -160,7 +160,7 @@ def _corrections_tick(context: dg.SensorEvaluationContext, engine: Engine, setti
     job_name="transcribe_recordings",
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requests a run of `transcribe_recordings` for each recording that another program submitted, and "
+    description="Requests a run of transcribe_recordings for each recording that another program submitted, and "
     "calls its webhook when it is published or has failed.",
 )
 def submitted_recordings(
@@ -208,7 +208,7 @@ def _deliver_outcomes(context: dg.SensorEvaluationContext, engine: Engine, setti
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=15,
-    description="Records in the database that a recording failed, and why, for `transcription worklist --failed`. The"
+    description="Records in the database that a recording failed, and why, for transcription worklist --failed. The"
     " recording's next publication clears it.",
 )
 def failed_recordings(context: dg.RunFailureSensorContext, catalogue: CatalogueResource) -> dg.SkipReason | None:
