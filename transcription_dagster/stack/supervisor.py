@@ -123,7 +123,7 @@ def launch(configuration_file: Path, environment: Mapping[str, str]) -> None:
 
     Raises `StackError` with its output if it refuses.
     """
-    command = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(configuration_file)]
+    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "--configuration", str(configuration_file)]
     finished = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         raise StackError(f"supervisord did not start: {(finished.stderr or finished.stdout).strip()}")

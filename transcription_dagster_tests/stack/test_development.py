@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 
+from transcription_dagster.defs.partitions import recordings
 from transcription_dagster_tests.system import CHECKPOINT, DEMO_RECORDINGS, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -125,3 +129,15 @@ def test_a_source_that_does_not_exist_is_named(errors: dict[str, list[str]]) -> 
 def test_a_signed_source_stays_out_of_the_config(errors: dict[str, list[str]]) -> None:
     [error] = errors[SIGNED]
     assert "name it in a worklist instead" in error
+
+
+def test_the_documented_code_location_continues_from_the_conversation() -> None:
+    page = (ROOT / "docs" / "development.md").read_text("utf-8")
+    [example] = [block for block in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S) if "questions" in block]
+    values: dict[str, Any] = {}
+    exec(example, values)
+    own: dg.Definitions = values["defs"]
+    dg.Definitions.validate_loadable(own)
+    questions = own.resolve_asset_graph().get(dg.AssetKey("questions"))
+    assert questions.parent_keys == {dg.AssetKey("conversation")}
+    assert questions.partitions_def == recordings

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,3 +70,20 @@ def test_no_command_holds_a_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
     by_name = make(database_url=f"postgresql://user:{SECRET}@host/db")
     assert not [program.name for program in by_name.values() if SECRET in " ".join(program.command)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["run-worker-1", "gpu-worker-0", "code-server", "web-server", "daemon"])
+def test_a_python_file_in_the_working_folder_replaces_no_library(name: str, tmp_path: Path):
+    for library in ("argparse", "click", "psycopg"):
+        (tmp_path / f"{library}.py").write_text("raise SystemExit('imported from the working folder')")
+    command = make()[name].command
+    interpreter, module = command[: command.index("-m")], command[command.index("-m") + 1]
+    # As with `-m`, Python looks for modules in the working folder first unless it is told not to.
+    load = [
+        *interpreter,
+        "-c",
+        f"import {module}" if module != "transcription_dagster" else f"import {module}.cli.main",
+    ]
+    result = subprocess.run(load, cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
