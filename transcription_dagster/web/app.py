@@ -11,6 +11,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRe
 from dagster_webserver.webserver import DagsterWebserver
 from graphql import GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType, parse
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -63,6 +64,7 @@ def create_app(context: WorkspaceProcessContext, settings: Settings, *, host: st
         middleware=middleware,
         exception_handlers={
             TranscriptionError: pages.error,
+            HTTPException: pages.refused,
             ClientDisconnect: _disconnected,
             Exception: pages.failed,
         },

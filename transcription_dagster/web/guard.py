@@ -17,9 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
+
+from transcription_dagster.web.refusals import TO_LIST, refuse_request
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -129,8 +130,15 @@ class Csrf:
         return bool(_TOKEN.match(cookie)) and hmac.compare_digest(cookie.encode(), token.encode(errors="replace"))
 
 
-#: RFC 6455, status 1008: policy violation.
-_POLICY_VIOLATION = 1008
+_UNKNOWN_HOST = (
+    "This server does not know the host name of the request. Open it by its own name, or add the name to "
+    "TRANSCRIPTION_UI_HOSTS."
+)
+_FOREIGN_ORIGIN = (
+    "Requests from pages of other sites are refused. If this server is behind a proxy, add the proxy's name to "
+    "TRANSCRIPTION_UI_HOSTS."
+)
+_OTHER_SITE = "Requests from other sites are refused. Open the page on this server."
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -156,19 +164,21 @@ class Guard:
         if complaint is None:
             await self._app(scope, receive, send)
         else:
-            await refuse_request(scope, receive, send, 403, complaint)
+            # Under an unknown name, every link leads to another refusal.
+            way_back = None if complaint == _UNKNOWN_HOST else TO_LIST
+            await refuse_request(scope, receive, send, 403, complaint, way_back)
 
     def _complaint(self, request: HTTPConnection) -> str | None:
         """Return why the request is refused; None if it is allowed."""
         hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
         if len(hosts) != 1 or not self._names.is_own_host(hosts[0]):
-            return "unknown host name; add this server's other names to TRANSCRIPTION_UI_HOSTS"
+            return _UNKNOWN_HOST
         scheme = request.scope["scheme"]
         if not all(self._names.is_own_origin(origin, host=hosts[0], scheme=scheme) for origin in origins):
-            return "requests from other sites' pages are refused; add the names of proxies to TRANSCRIPTION_UI_HOSTS"
+            return _FOREIGN_ORIGIN
         site = request.headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") and not _is_link(request.scope, request.headers):
-            return "requests from other sites are refused"
+            return _OTHER_SITE
         return None
 
 
@@ -189,18 +199,6 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-async def refuse_request(
-    scope: Scope, receive: Receive, send: Send, status: int, complaint: str, **headers: str
-) -> None:
-    """Respond to a request with an error, as text to a browser and as JSON to a program; close a websocket."""
-    if scope["type"] == "websocket":
-        await WebSocketClose(_POLICY_VIOLATION, complaint)(scope, receive, send)
-    elif "text/html" in HTTPConnection(scope).headers.get("accept", ""):
-        await PlainTextResponse(f"{complaint}\n", status, headers=headers)(scope, receive, send)
-    else:
-        await JSONResponse({"error": complaint}, status, headers=headers)(scope, receive, send)
 
 
 def _is_link(scope: Scope, headers: Headers) -> bool:

@@ -15,20 +15,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from itsdangerous import BadData, TimestampSigner
-from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.templating import Jinja2Templates
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from transcription_dagster.web.guard import refuse_request
-from transcription_dagster.web.program_api.operations import has_token
+from transcription_dagster.web.program_api.operations import Refusal, bounded_body, has_token
+from transcription_dagster.web.refusals import TO_LOGIN, accepts_pages, card_response, refusal_response, refuse_request
 
 SESSION_SECONDS = 7 * 24 * 3600
 
@@ -124,7 +120,11 @@ _COMPLAINTS = {
     Verdict.TOO_MANY: f"Too many wrong passwords. Try again in {WINDOW_SECONDS / 60:.0f} minutes.",
 }
 _STATUSES = {Verdict.WRONG: 401, Verdict.TOO_MANY: 429}
-_templates = Jinja2Templates(Path(__file__).parent / "templates")
+_RETRY = {"Retry-After": f"{WINDOW_SECONDS:.0f}"}
+_NOT_LOGGED_IN = (
+    "The password is missing or wrong, or the session has ended. Log in; a program sends TRANSCRIPTION_UI_PASSWORD "
+    "with each request."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +142,9 @@ class Login:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the page and of its form."""
-        limit = Middleware(RequestBodyLimitMiddleware, max_body_size=_LARGEST_FORM)
         return [
             Route(LOGIN, self._page, methods=["GET"]),
-            Route(LOGIN, self._log_in, methods=["POST"], middleware=[limit]),
+            Route(LOGIN, self._log_in, methods=["POST"]),
             Route(LOGOUT, self._log_out, methods=["POST"]),
         ]
 
@@ -153,7 +152,13 @@ class Login:
         return self._render(request, own_path(request.query_params.get("next", "")))
 
     async def _log_in(self, request: Request) -> Response:
-        form = parse_qs((await request.body()).decode(errors="replace"), keep_blank_values=True)
+        try:
+            body = await bounded_body(request, _LARGEST_FORM)
+        except Refusal as error:
+            return refusal_response(
+                request, error.status, "The password or the address to return to is too long.", TO_LOGIN
+            )
+        form = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
         next_path = own_path(form.get("next", [""])[0])
         verdict = self.password.check(form.get("password", [""])[0], address_of(request))
         if verdict is not Verdict.RIGHT:
@@ -177,18 +182,13 @@ class Login:
         return response
 
     def _render(self, request: Request, next_path: str, verdict: Verdict = Verdict.RIGHT) -> Response:
-        nonce = secrets.token_urlsafe(16)
         values = {
             "next": next_path,
             "complaint": _COMPLAINTS.get(verdict),
             "logged_in": self.is_logged_in(request),
-            "nonce": nonce,
         }
-        policy = f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'"
-        headers = {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
-        if verdict is Verdict.TOO_MANY:
-            headers["Retry-After"] = f"{WINDOW_SECONDS:.0f}"
-        return _templates.TemplateResponse(request, "login.html", values, _STATUSES.get(verdict, 200), headers=headers)
+        headers = _RETRY if verdict is Verdict.TOO_MANY else {}
+        return card_response(request, "login.html", values, status=_STATUSES.get(verdict, 200), headers=headers)
 
 
 class Wall:
@@ -218,16 +218,14 @@ class Wall:
         if verdict is Verdict.RIGHT:
             await self._app(scope, receive, send)
         elif verdict is Verdict.TOO_MANY:
-            retry = {"Retry-After": f"{WINDOW_SECONDS:.0f}"}
-            await refuse_request(scope, receive, send, 429, "too many wrong passwords; try again later", **retry)
+            complaint = _COMPLAINTS[Verdict.TOO_MANY]
+            await refuse_request(scope, receive, send, 429, complaint, TO_LOGIN, _RETRY)
         elif password is None and _wants_page(scope, request):
             query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
             target = urlencode({"next": f"{scope['path']}{query}"})
             await RedirectResponse(f"{LOGIN}?{target}", 303)(scope, receive, send)
         else:
-            await refuse_request(
-                scope, receive, send, 401, "the password (TRANSCRIPTION_UI_PASSWORD) is missing or wrong"
-            )
+            await refuse_request(scope, receive, send, 401, _NOT_LOGGED_IN, TO_LOGIN)
 
 
 def password_of(request: HTTPConnection) -> str | None:
@@ -257,4 +255,4 @@ def address_of(request: HTTPConnection) -> str:
 
 
 def _wants_page(scope: Scope, request: HTTPConnection) -> bool:
-    return scope["type"] == "http" and scope["method"] == "GET" and "text/html" in request.headers.get("accept", "")
+    return scope["type"] == "http" and scope["method"] == "GET" and accepts_pages(request)

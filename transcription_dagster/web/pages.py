@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.templating import Jinja2Templates
@@ -26,6 +27,7 @@ from transcription_dagster.language.codes import WHISPER_LANGUAGES
 from transcription_dagster.search.query import MATCH_END, MATCH_START
 from transcription_dagster.transcripts.conversation import shown_speaker
 from transcription_dagster.web.guard import Csrf
+from transcription_dagster.web.refusals import TO_LIST, accepts_pages, refusal_response
 
 #: Whisper's languages that are written from right to left.
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ur", "yi"})
@@ -87,6 +89,10 @@ _environment.filters |= {
     "shown_speaker": shown_speaker,
 }
 _NO_RECORDING = "There is no recording at this address. The link may be incomplete."
+_COMPLAINTS: Mapping[int, str] = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not accept requests of this kind. Open it from its page.",
+}
 #: Characters of a page that are sent together.
 _CHUNK_CHARACTERS = 32_000
 _templates = Jinja2Templates(env=_environment)
@@ -140,12 +146,20 @@ class Pages:
         response.headers["Connection"] = "close"
         return response
 
+    def refused(self, request: Request, error: Exception) -> Response:
+        """Report an error that Starlette found in a request, such as a missing file."""
+        if not isinstance(error, HTTPException):
+            raise error
+        phrase = HTTPStatus(error.status_code).phrase
+        complaint = _COMPLAINTS.get(error.status_code, f"The server cannot answer this request: {phrase.lower()}.")
+        return refusal_response(request, error.status_code, complaint, TO_LIST, error.headers)
+
     def not_found(self, request: Request) -> Response:
         """Respond to an unknown address with 404."""
-        return self._complain(request, HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+        return self._complain(request, HTTPStatus.NOT_FOUND, _COMPLAINTS[HTTPStatus.NOT_FOUND])
 
     def _complain(self, request: Request, status: HTTPStatus, complaint: str) -> Response:
-        if "text/html" not in request.headers.get("accept", ""):
+        if not accepts_pages(request):
             return JSONResponse({"error": complaint}, status)
         values = {"phrase": status.phrase, "complaint": complaint}
         return self.render(request, "error.html", values, status=status)

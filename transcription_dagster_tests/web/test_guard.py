@@ -20,6 +20,7 @@ JSON = {"Content-Type": "application/json"}
 #: The headers of Chromium for a request from another site's script, image or form.
 CROSS_SITE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
 LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+PAGE = {"Accept": "text/html,*/*;q=0.8"}
 FRAME = LINK | {"Sec-Fetch-Dest": "iframe"}
 
 
@@ -50,14 +51,33 @@ def test_pages_of_the_ui_are_served_and_may_give_commands(site: Site):
     assert not site.has_run(run_id)
 
 
-def test_a_refused_browser_gets_text_and_a_program_json(site: Site):
+def test_a_refused_browser_gets_a_page_and_a_program_json(site: Site):
     unknown = {"Host": "other.example"}
     with site.client() as client:
-        page = client.get("/recordings", headers=unknown | {"Accept": "text/html,*/*;q=0.8"})
+        page = client.get("/recordings", headers=unknown | PAGE)
         report = client.get("/recordings", headers=unknown)
-    assert (page.status_code, page.headers["content-type"]) == (403, "text/plain; charset=utf-8")
-    assert page.text == report.json()["error"] + "\n"
+    assert (page.status_code, page.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert f"<p>{report.json()['error']}</p>" in page.text
     assert "TRANSCRIPTION_UI_HOSTS" in page.text
+    assert "href" not in page.text
+
+
+def test_the_page_of_a_refusal_leads_back_and_allows_only_its_own_style(site: Site):
+    with site.client() as client:
+        page = client.post("/vocabulary/terms", headers=PAGE | {"Sec-Fetch-Site": "cross-site"})
+    assert page.status_code == 403
+    assert '<a href="/recordings">All recordings</a>' in page.text
+    assert "default-src 'none'; style-src 'nonce-" in page.headers["content-security-policy"]
+
+
+def test_a_missing_style_is_reported_as_a_page_to_a_browser_and_as_json_to_a_program(site: Site):
+    with site.client() as client:
+        page = client.get("/recordings/static/missing.css", headers=PAGE)
+        report = client.get("/recordings/static/missing.css")
+    assert (page.status_code, report.status_code) == (404, 404)
+    assert "<h1>Not Found</h1>" in page.text
+    assert '<a href="/recordings">All recordings</a>' in page.text
+    assert report.json() == {"error": "There is nothing at this address."}
 
 
 def test_a_page_behind_a_proxy_is_served_under_the_proxys_name(site: Site):

@@ -53,6 +53,19 @@ def test_a_page_leads_to_the_login_and_the_login_back_to_it(browser: httpx.Clien
     assert "You are logged in" in browser.get("/login").text
 
 
+def test_a_form_sent_after_the_session_ended_gets_a_page_that_leads_to_the_login(browser: httpx.Client):
+    page = browser.post("/vocabulary/terms", data={"term": "Wrenmouth"}, headers=PAGE)
+    assert (page.status_code, page.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "the session has ended" in page.text
+    assert '<a href="/login">Log in</a>' in page.text
+
+
+def test_a_form_that_is_too_large_is_refused_with_a_page(browser: httpx.Client):
+    page = browser.post("/login", data={"password": "x" * 100_000}, headers=PAGE)
+    assert (page.status_code, page.headers["content-type"]) == (413, "text/html; charset=utf-8")
+    assert '<a href="/login">Log in</a>' in page.text
+
+
 def test_the_cookie_is_http_only_and_same_site(browser: httpx.Client, closed_site: Site):
     cookie = log_in(browser).headers["Set-Cookie"]
     attributes = {part.strip().lower() for part in cookie.split(";")}

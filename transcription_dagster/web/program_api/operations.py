@@ -212,13 +212,13 @@ def require_scope(engine: Engine, csrf: Csrf, request: Request, scope: TokenScop
     return access
 
 
-async def bounded_body(request: Request) -> bytes:
-    """Return the body of a request. Raises `Refusal` if it is larger than `LARGEST_BODY`."""
+async def bounded_body(request: Request, largest: int = LARGEST_BODY) -> bytes:
+    """Return the body of a request. Raises `Refusal` if it has more than `largest` bytes."""
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > LARGEST_BODY:
-            raise Refusal(413, f"the body is larger than {LARGEST_BODY} bytes")
+        if len(body) > largest:
+            raise Refusal(413, f"the body is larger than {largest} bytes")
     return body
 
 
