@@ -31,3 +31,8 @@ def test_a_unit_calls_an_existing_command_with_enough_time_to_finish(unit: Path)
     assert command is not None
     command.make_context(name, arguments)
     assert float(service["TimeoutStopSec"]) > load_settings().shutdown_seconds
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_keeps_its_home_from_other_users(unit: Path) -> None:
+    assert read(unit)["StateDirectoryMode"] == "0700"

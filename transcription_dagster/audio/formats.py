@@ -100,6 +100,10 @@ _UNKNOWN_SIZE = 0x7FFF_0000
 _PADDING = 1 << 16
 _TAG = 1 << 12
 
+#: Pixels of a picture that FFmpeg may decode while it opens a source: cover art of a few kilobytes can claim gigabytes.
+#: The sound of a source with larger pictures is read all the same.
+_MOST_PIXELS = 1 << 26
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -120,7 +124,12 @@ class Opening:
         accepted = [name for name in _ACCEPTED.split() if name not in self.refused]
         if self.format is not None:
             accepted.append(self.format)
-        return {"format_whitelist": ",".join(accepted), "protocol_whitelist": "none", **self.options}
+        return {
+            "format_whitelist": ",".join(accepted),
+            "protocol_whitelist": "none",
+            "max_pixels": str(_MOST_PIXELS),
+            **self.options,
+        }
 
 
 def openings(name: str, beginning: bytes) -> Iterator[Opening]:

@@ -12,6 +12,10 @@ from av.stream import Disposition
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster.language.codes import base_language
 
+#: Audio tracks of a source. Each that is mixed has a demuxer of its own, which has a decoder for every track: 900 of
+#: them need 8 GB.
+_MOST_TRACKS = 128
+
 #: Tracks that accompany another one, such as commentary or audio description.
 _SECONDARY = (
     Disposition.comment
@@ -37,14 +41,16 @@ def track_choices(container: InputContainer, language: str | None) -> Sequence[T
 
     Tracks in `language` (a BCP 47 tag or ISO 639 code) come first. Several mono tracks of one kind are mixed: broadcast
     recorders write the channels of a recording that way.
-    Raises `UnusableAudio` if no track has a decoder.
+    Raises `UnusableAudio` if no track has a decoder, or if there are too many.
     """
     tracks = [track for track in container.streams.audio if _has_decoder(track)]
     if not tracks:
         raise UnusableAudio(_why_no_track(container))
+    total = len(container.streams.audio)
+    if total > _MOST_TRACKS:
+        raise UnusableAudio(f"the source has {total} audio tracks, more than the limit of {_MOST_TRACKS}")
     best = container.streams.best("audio")
     ranked = sorted(tracks, key=lambda track: (*_rank(track, language), track is not best, track.index))
-    total = len(container.streams.audio)
     if total == 1:
         return [TrackChoice((ranked[0].index,))]
     choices = [TrackChoice((track.index,), _choice_note(track, total, language)) for track in ranked]

@@ -13,7 +13,7 @@ from transcription_dagster.database.connection import Engine, check_version, ope
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import adopt
-from transcription_dagster.stack.home import write_dagster_files
+from transcription_dagster.stack.home import open_home, write_dagster_files
 from transcription_dagster.stack.postgres import (
     database_url,
     embedded_postgres,
@@ -39,7 +39,7 @@ def reachable_database(settings: Settings) -> Iterator[str]:
         wait_until_ready(url, _SECONDS)
         yield url
         return
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    open_home(settings.home)
     with embedded_postgres(settings) as url:
         yield url
 

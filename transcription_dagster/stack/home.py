@@ -32,6 +32,18 @@ _TAIL_LINES = 15
 _RECORD = re.compile(rb"^(?=\d{4}-\d\d-\d\d[ T]|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):)", re.MULTILINE)
 
 
+def open_home(home: Path) -> None:
+    """Create the home if necessary, and close it to all users but its owner and group.
+
+    It holds transcripts, uploads and logs. A home that another program made, such as a service manager or `mkdir`, is
+    usually open to everyone. The group's rights are the administrator's choice. Raises `OSError`.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = home.stat()
+    if status.st_mode & stat.S_IRWXO and status.st_uid == os.geteuid():
+        home.chmod(stat.S_IMODE(status.st_mode) & ~stat.S_IRWXO)
+
+
 def runtime_folder(home: Path) -> Path:
     """Return the private folder for this home's sockets, creating it if necessary.
 
@@ -40,7 +52,7 @@ def runtime_folder(home: Path) -> Path:
 
     Raises `StackError` if the folder belongs to another user, who could impersonate our servers.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    open_home(home)
     named = home / "run"
     folder = Path(os.path.realpath(named))
     if not folder.is_dir():

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from transcription_dagster.errors import StackError, TranscriptionError
 from transcription_dagster.settings import Settings, child_environment, load_settings
-from transcription_dagster.stack.home import log_tail
+from transcription_dagster.stack.home import log_tail, open_home
 from transcription_dagster.stack.postgres import answers, database_url, embedded_postgres
 
 _START_SECONDS = 90.0
@@ -33,7 +33,7 @@ def use_shared_postgres(settings: Settings) -> str:
     A server that a stack or a command runs already is used as it is. Raises `StackError` with the end of the log if
     the server does not start.
     """
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    open_home(settings.home)
     if settings.home not in _held:
         file = _lock_file(settings.home).open("a+b")
         fcntl.flock(file, fcntl.LOCK_SH)  # waits while a keeper stops its server

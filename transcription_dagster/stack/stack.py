@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.errors import StackError, StoreUnavailable
 from transcription_dagster.settings import Settings
-from transcription_dagster.stack.home import runtime_folder
+from transcription_dagster.stack.home import open_home, runtime_folder
 from transcription_dagster.stack.one_stack import find_daemon, refuse_contradictions, refuse_second
 from transcription_dagster.stack.plan import StackPlan
 from transcription_dagster.stack.postgres import answers, database_url, prepare_postgres, wait_until_ready
@@ -247,7 +247,7 @@ def _children(supervisor: psutil.Process) -> list[psutil.Process]:
 @contextmanager
 def _exclusive_start(home: Path) -> Iterator[None]:
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_home(home)
         lock = FileLock(home / "stack.lock", timeout=0)
         lock.acquire()
     except Timeout:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import av
 import numpy as np
 import pytest
 
+from transcription_dagster.audio.container import open_container
 from transcription_dagster.audio.decode import AudioFacts, normalise
 from transcription_dagster.audio.flac import read_blocks
+from transcription_dagster.audio.formats import Opening
 from transcription_dagster.errors import UnusableAudio
 from transcription_dagster_tests import corpus
 from transcription_dagster_tests.audio.test_decode import pitch
@@ -112,3 +116,34 @@ def test_mono_tracks_of_one_kind_are_the_channels_of_one_recording(tmp_path):
 
 def test_a_single_track_needs_no_note(tmp_path):
     assert decode(write_tracks(tmp_path / "a", (FRENCH, {"language": "fre"})), "en")[0].track == ""
+
+
+def test_a_source_with_very_many_tracks_is_refused_before_each_gets_a_demuxer(tmp_path):
+    source = write_tracks(tmp_path / "a", *[(ENGLISH, {})] * 129, layout="mono")
+    with pytest.raises(UnusableAudio, match="129 audio tracks, more than the limit of 128"):
+        decode(source)
+
+
+def write_cover(path: Path, side: int) -> Path:
+    """Write an MP3 with a black square as its cover art."""
+    rows = zlib.compressobj()
+    packed = b"".join(rows.compress(bytes(1 + 3 * side)) for _ in range(side)) + rows.flush()
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")]
+    framed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    body = b"\0image/png\0\3\0" + b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+    frame = b"APIC" + struct.pack(">IH", len(body), 0) + body
+    size = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
+    sound = corpus.write_media(path.with_suffix(".mp3"), corpus.tone(2, rate=44_100), form="mp3").read_bytes()
+    path.write_bytes(b"ID3\3\0\0" + size + frame + sound)
+    return path
+
+
+@pytest.mark.parametrize(("side", "decoded_side"), [(600, 600), (8_300, 0)])
+def test_huge_cover_art_is_not_decoded_and_the_sound_is(tmp_path, side, decoded_side):
+    source = write_cover(tmp_path / "a", side)
+    with source.open("rb") as file, open_container(file, Opening()) as container:
+        assert container.streams.video[0].codec_context.width == decoded_side
+    assert decode(source)[0].seconds == pytest.approx(2, abs=0.1)

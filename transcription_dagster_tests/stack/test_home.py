@@ -17,7 +17,13 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import load_settings
-from transcription_dagster.stack.home import dagster_home, remove_log_records, runtime_folder, write_dagster_files
+from transcription_dagster.stack.home import (
+    dagster_home,
+    open_home,
+    remove_log_records,
+    runtime_folder,
+    write_dagster_files,
+)
 
 TOP = Path(__file__).parents[2]
 
@@ -152,3 +158,20 @@ def test_a_folder_of_another_user_is_refused(home: Path):
 def test_a_home_that_is_made_is_private(home: Path):
     runtime_folder(home / "new")
     assert stat.S_IMODE((home / "new").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("before", "after"), [(0o755, 0o750), (0o777, 0o770), (0o2751, 0o2750), (0o700, 0o700)])
+def test_a_home_that_another_program_made_is_closed_to_all_but_its_owner_and_group(
+    home: Path, before: int, after: int
+) -> None:
+    home.chmod(before)
+    open_home(home)
+    assert stat.S_IMODE(home.stat().st_mode) == after
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_home_of_another_user_keeps_its_rights(home: Path) -> None:
+    os.chown(home, 12345, 12345)
+    home.chmod(0o755)
+    open_home(home)
+    assert stat.S_IMODE(home.stat().st_mode) == 0o755
