@@ -89,6 +89,7 @@ def search(
     embedding: Embedding | None = None,
     *,
     limit: int = 10,
+    offset: int = 0,
     language: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -96,7 +97,7 @@ def search(
     speaker: str | None = None,
     among: Select[Any] | None = None,
 ) -> list[Hit]:
-    """Return the best matches for `query`, best first.
+    """Return the best matches for `query` after the first `offset`, best first.
 
     `query` may hold "quoted phrases", `or` and `-excluded` words, as Postgres' `websearch_to_tsquery` reads them.
     Without `embedding`, or if no recording is embedded with its model, only words are matched. `language` is a code
@@ -111,14 +112,15 @@ def search(
         filters = _filters(languages if language else (), since, until, recording, speaker)
         if among is not None:
             filters.append(ChunkRow.recording.in_(among))
-        depth = min(5 * limit, limit + _MAX_FURTHER)
+        last = offset + limit
+        depth = min(5 * last, last + _MAX_FURTHER)
         queries = _queries(query, languages)
         lists = [_by_words(queries, filters, depth)]
         model_id = index.find_model(connection, embedding.model) if embedding else None
         if embedding and model_id is not None:
             lists.append(_by_meaning(embedding, model_id, filters, depth))
         connection.execute(_SCAN_SETTINGS, {"effort": str(min(max(depth, _VECTOR_EFFORT), _LARGEST_EFFORT))})
-        hits = [Hit(*row) for row in connection.execute(_hits(_fused(lists, limit), queries))]
+        hits = [Hit(*row) for row in connection.execute(_hits(_fused(lists, limit, offset), queries))]
     return [
         replace(hit, snippet=snippet_of(hit.text, query, MATCH_START, MATCH_END))
         if has_unspaced_letters(hit.text)
@@ -197,7 +199,7 @@ def _ranked(nearest: Select[Any]) -> Select[Any]:
     return select(rows.c.id, func.row_number().over(order_by=(rows.c.distance, rows.c.id)).label("rank"))
 
 
-def _fused(lists: Sequence[Select[Any]], limit: int) -> CTE:
+def _fused(lists: Sequence[Select[Any]], limit: int, offset: int) -> CTE:
     ranks = union_all(*lists).subquery()
     score = func.sum(1.0 / (_FUSION_K + ranks.c.rank))
     return (
@@ -205,6 +207,7 @@ def _fused(lists: Sequence[Select[Any]], limit: int) -> CTE:
         .group_by(ranks.c.id)
         .order_by(score.desc(), ranks.c.id)
         .limit(limit)
+        .offset(offset)
         .cte("fused")
     )
 

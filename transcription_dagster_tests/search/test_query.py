@@ -120,6 +120,12 @@ def test_hits_are_limited(library: Engine) -> None:
     assert len(search(library, "ferry", Embedding(MODEL, EAST), limit=1)) == 1
 
 
+def test_later_hits_continue_where_the_first_ended(library: Engine) -> None:
+    query = ("ferry", Embedding(MODEL, EAST))
+    assert places(search(library, *query, limit=2, offset=1)) == places(search(library, *query, limit=3))[1:]
+    assert search(library, *query, limit=2, offset=50) == []
+
+
 @pytest.mark.parametrize("embedding", [None, Embedding(MODEL, UP)])
 @pytest.mark.parametrize(
     ("filters", "allowed"),

@@ -70,16 +70,17 @@ def _matches(archive: Archive, query: str, filters: Filters, parameters: Mapping
         archive.engine,
         query,
         embedding,
-        limit=page * HITS + 1,
+        limit=HITS + 1,
+        offset=(page - 1) * HITS,
         language=filters.language,
         since=filters.since,
         until=filters.until,
         speaker=filters.speaker,
         among=with_state(filters),
     )
-    more = len(hits) > page * HITS and page < _MOST_PAGES
+    more = len(hits) > HITS and page < _MOST_PAGES
     return {
-        "groups": by_recording(hits[(page - 1) * HITS : page * HITS]),
+        "groups": by_recording(hits[:HITS]),
         "by_words_alone": embedding is None and archive.settings.embedder != "none",
         "next_page": "?" + urlencode({**parameters, "page": page + 1}) if more else None,
     }

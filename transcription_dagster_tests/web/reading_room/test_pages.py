@@ -28,6 +28,7 @@ from transcription_dagster_tests.sample_transcripts import spoken
 from transcription_dagster_tests.web.reading_room.conftest import MODEL, Library
 
 FIRST = "00000000-0000-4000-8000-000000000001"
+MINE = "00000000-0000-4000-8000-00000000000a"
 HOSTILE = "00000000-0000-4000-8000-000000000002"
 ATTACK = "<script>alert(1)</script>'\"><img src=x onerror=alert(2)>"
 PAGE = {"Accept": "text/html"}
@@ -66,6 +67,26 @@ def test_a_search_finds_the_moment_and_marks_the_match(visitor: httpx.Client):
     page = visitor.get("/recordings", params={"q": "bridge"})
     assert "<mark>bridge</mark>" in page.text
     assert f"/recordings/{FIRST}?t=0.0" in page.text
+
+
+def test_the_pages_of_a_search_hold_each_moment_once(visitor: httpx.Client, library: Library):
+    library.add(MINE, "The mine", spoken("The quillonite is mined here."))
+    chunks = [
+        EmbeddedChunk("The quillonite is mined here.", float(second), second + 1.0, [1.0, 0.0, 0.0])
+        for second in range(70)
+    ]
+    replace_chunks(library.engine, MINE, MODEL, chunks)
+    seen: list[str] = []
+    address, sizes = "/recordings?q=quillonite", list[int]()
+    while address:
+        page = visitor.get(address).text
+        moments = re.findall(rf'href="/recordings/{MINE}\?t=([0-9.]+)', page)
+        seen += dict.fromkeys(moments)
+        sizes.append(len(dict.fromkeys(moments)))
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        address = f"/recordings{unescape(following[1])}" if following else ""
+    assert sizes == [30, 30, 10]
+    assert len(set(seen)) == 70
 
 
 def test_the_page_holds_the_text_and_the_position_of_each_word(visitor: httpx.Client):
