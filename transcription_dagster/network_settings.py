@@ -84,7 +84,7 @@ class WebSettings(BaseSettings):
 
     # --- the web server
     host: str = Field(default="127.0.0.1", description="Address the web server binds to.")
-    port: int = Field(default=3000, ge=1, le=65535, description="Port of the web server.")
+    port: int = Field(default=3000, ge=0, le=65535, description="Port of the web server; 0 takes any free one.")
     ui_password: SecretStr | None = Field(
         default=None,
         min_length=1,

@@ -191,3 +191,8 @@ def test_a_broken_driver_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     _install_nvidia_smi(tmp_path, monkeypatch, "echo couldn\\'t communicate with the NVIDIA driver; exit 9")
     with pytest.raises(StackError, match=r"couldn't communicate with the NVIDIA driver.*TRANSCRIPTION_GPUS=none"):
         find_gpus()
+
+
+def test_the_setting_accepts_any_free_port_like_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSCRIPTION_PORT", "0")
+    assert plan_stack(load_settings(home=tmp_path, cpu_executors=1), gpus="none").port == 0
