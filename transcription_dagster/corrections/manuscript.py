@@ -114,7 +114,7 @@ def correct(
         drafts = make(text)
         for draft in drafts:
             if any(text.changed_since(seen, span.first, span.stop) for span in draft.stretches or (draft.where,)):
-                raise CorrectionConflict("someone else has changed the same words; your change was not saved")
+                raise CorrectionConflict("another person has changed the same words; your change was not saved")
         return [(draft, who, None) for draft in drafts]
 
     recorded = record(engine, manuscript.recording, manuscript.digest, drafts)

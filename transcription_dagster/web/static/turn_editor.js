@@ -172,7 +172,7 @@ export class TurnEditor {
     box.querySelector(".my-text").textContent = mine;
     box.hidden = false;
     this.theirs = conflict.theirs;
-    this.page.showStatus("Not saved: someone else has changed the same words.");
+    this.page.showStatus("Not saved: another person has changed the same words. Choose a version below.");
     box.querySelector("button").focus();
   }
 
