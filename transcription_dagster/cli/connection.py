@@ -44,7 +44,7 @@ def reachable_database(settings: Settings) -> Iterator[str]:
         yield url
 
 
-def shared(settings: Settings, engine: Engine) -> Settings:
+def with_shared_settings(settings: Settings, engine: Engine) -> Settings:
     """Return the settings with the shared ones in force; unchanged before the first `up`.
 
     For commands that read, add or remove results: this machine's own values do not change how those were made, nor

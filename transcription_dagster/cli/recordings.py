@@ -8,7 +8,7 @@ import sys
 import click
 
 from transcription_dagster.cli.arguments import INPUT, RECORDING, read_transcript_file, shown_name
-from transcription_dagster.cli.connection import open_cli_database, open_instance, shared
+from transcription_dagster.cli.connection import open_cli_database, open_instance, with_shared_settings
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find_recording, register
@@ -44,7 +44,7 @@ def import_transcript(file: str, uuid: str, source: str | None) -> None:
     with open_cli_database(settings) as engine, open_instance(settings) as instance:
         from transcription_dagster.defs.partitions import report_transcript
 
-        settings = shared(settings, engine)
+        settings = with_shared_settings(settings, engine)
         uri = store_imported(engine, ObjectStore(settings.store_url), transcript, source)
         report_transcript(instance, transcript, uri, imported_from=shown_name(file))
     click.echo(f"{uri}: {len(transcript.words):,} words")
@@ -84,7 +84,7 @@ def forget(uuid: str, yes: bool) -> None:
         from transcription_dagster.defs.partitions import remove_partition
         from transcription_dagster.defs.runs import end_runs
 
-        settings = shared(settings, engine)
+        settings = with_shared_settings(settings, engine)
         store = ObjectStore(settings.store_url)
         texts = _identifying_texts(engine, store, uuid)
         # From here on nothing can be written about it: its runs end without results.

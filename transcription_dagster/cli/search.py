@@ -13,7 +13,7 @@ from rich.text import Text
 from typing_extensions import TypedDict, Unpack
 
 from transcription_dagster.cli.arguments import RECORDING
-from transcription_dagster.cli.connection import open_cli_database, shared
+from transcription_dagster.cli.connection import open_cli_database, with_shared_settings
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import TranscriptionError
@@ -95,7 +95,7 @@ def show_hits(
 ) -> None:
     """Print the answers to a query, with a link to each recording."""
     with open_cli_database(settings) as engine:
-        settings = shared(settings, engine)
+        settings = with_shared_settings(settings, engine)
         embedding = None if words_only else _embedding(engine, settings, text)
         hits = search_database(engine, text, embedding, **filters)
     base = ui_address(settings) or base_url(settings.host, settings.port)

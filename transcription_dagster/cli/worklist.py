@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from transcription_dagster.cli.arguments import OUTPUT, write_output
-from transcription_dagster.cli.connection import open_cli_database, open_instance, shared
+from transcription_dagster.cli.connection import open_cli_database, open_instance, with_shared_settings
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
@@ -51,7 +51,7 @@ def worklist(kinds: Sequence[str], output: str | None) -> None:
     [kind] = kinds
     settings = load_settings()
     with open_cli_database(settings) as engine:
-        entries = _with_jobs(_FINDERS[kind](engine), shared(settings, engine))
+        entries = _with_jobs(_FINDERS[kind](engine), with_shared_settings(settings, engine))
     path = output or f"assets_{kind}.json"
     if path == "-":
         write_output(path, encoded(entries))
@@ -107,7 +107,7 @@ def _stale(engine: Engine) -> Sequence[_Need]:
     from transcription_dagster.defs.all_assets import code_versions
 
     # Compare with the versions that the workers' settings produce.
-    versions = dict(code_versions(shared(load_settings(), engine)))
+    versions = dict(code_versions(with_shared_settings(load_settings(), engine)))
     # The publication lists the versions of its inputs.
     versions.pop("publication", None)
     return [_Need(recording, outdated) for recording, outdated in recordings.stale(engine, versions)]

@@ -15,8 +15,13 @@ from transcription_dagster.database.connection import Engine, open_database
 from transcription_dagster.database.recordings import Recording, find_recording
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.metadata import text_preview
-from transcription_dagster.defs.runs import writing
-from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_FILES, STORED_FORMS, stored_value
+from transcription_dagster.defs.stored_values import (
+    AUDIO_FILE,
+    REDACTED_FILES,
+    STORED_FORMS,
+    stored_value,
+    unless_forgotten,
+)
 from transcription_dagster.errors import TranscriptionAborted, TranscriptionError, UnknownRecording, WorkerUnfit
 from transcription_dagster.model import Audio, SpeakerLimits, SpeechOptions, Term
 from transcription_dagster.pool.devices import ANY_GPU, GPU_TAG, gpu_queue
@@ -91,7 +96,7 @@ class StoreIOManager(dg.ConfigurableIOManager):
         with reported_failures():
             store = self.store.open()
             data = form.encode(obj)
-            with writing(self.catalogue.engine, store, context.partition_key, key):
+            with unless_forgotten(self.catalogue.engine, store, context.partition_key, key):
                 store.put_bytes(key, data)
         context.add_output_metadata({"uri": dg.MetadataValue.url(store.uri(key)), "bytes": len(data)})
         # Redacted texts quote nothing that redaction takes out.

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import dagster as dg
 
 from transcription_dagster.dagster_api.values import ENDED_STATUSES, PARTITION_TAG, WAITING_STATUSES
 from transcription_dagster.database.connection import Engine
-from transcription_dagster.database.recordings import check_not_forgotten
 from transcription_dagster.database.run_history import remove_jobs, runs_with_jobs
-from transcription_dagster.errors import RecordingForgotten
 from transcription_dagster.pool.run_queue import run_job_key
 from transcription_dagster.settings import Settings
 from transcription_dagster.sources.discovery import capacity_for
-from transcription_dagster.store.object_store import ObjectStore
+
+_POLL_SECONDS = 0.5
 
 
 def capacity(instance: dg.DagsterInstance, settings: Settings) -> int:
@@ -34,24 +32,6 @@ def recordings_in_flight(instance: dg.DagsterInstance) -> set[str]:
     statuses = [status for status in dg.DagsterRunStatus if status.value not in ENDED_STATUSES]
     runs = instance.get_runs(dg.RunsFilter(statuses=statuses))
     return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags}
-
-
-_POLL_SECONDS = 0.5
-
-
-@contextmanager
-def writing(engine: Engine, store: ObjectStore, recording: str, key: str) -> Iterator[None]:
-    """Guard a block that writes an object, which is removed if its recording was forgotten meanwhile.
-
-    Raises `RecordingForgotten` before or after the block.
-    """
-    check_not_forgotten(engine, recording)
-    yield
-    try:
-        check_not_forgotten(engine, recording)
-    except RecordingForgotten:
-        store.delete(key)
-        raise
 
 
 def end_runs(

@@ -82,14 +82,14 @@ def _source_tick(
     record_etags(engine, confirmed(state.asked, known))
     if state.receipts:
         source.acknowledge(state.receipts)
-    room = capacity(context.instance, settings)
+    max_requests = capacity(context.instance, settings)
     discovery = discover(
         pages(source, state.cursor, _LISTING_SECONDS),
         state.cursor,
         lambda uuids: registered_sources(engine, uuids),
         lambda uuids: forgotten(engine, uuids),
-        recordings_in_flight(context.instance) if room else (),
-        room,
+        recordings_in_flight(context.instance) if max_requests else (),
+        max_requests,
     )
     for problem in discovery.problems:
         context.log.warning(problem)

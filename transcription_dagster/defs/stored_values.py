@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from transcription_dagster.errors import SourceNotFound
+from transcription_dagster.database.connection import Engine
+from transcription_dagster.database.recordings import check_not_forgotten
+from transcription_dagster.errors import RecordingForgotten, SourceNotFound
 from transcription_dagster.insights.findings import Insights
 from transcription_dagster.model import Audio, Speakers, SpeakerTurn
 from transcription_dagster.refinement.results import Refined
@@ -121,6 +124,21 @@ def stored_value(store: ObjectStore, asset: str, recording: str) -> Any:
         if form.instead is None:
             raise
         return stored_value(store, form.instead, recording)
+
+
+@contextmanager
+def unless_forgotten(engine: Engine, store: ObjectStore, recording: str, key: str) -> Iterator[None]:
+    """Guard a block that writes an object, which is removed if its recording was forgotten meanwhile.
+
+    Raises `RecordingForgotten` before or after the block.
+    """
+    check_not_forgotten(engine, recording)
+    yield
+    try:
+        check_not_forgotten(engine, recording)
+    except RecordingForgotten:
+        store.delete(key)
+        raise
 
 
 def edits_document(refined: Refined) -> bytes:

@@ -23,11 +23,11 @@ from transcription_dagster.sources.worklists import load
 #: Exit codes if nothing was started, and if results could not be written into the worklist.
 _WRONG_INPUT, _NOT_SAVED = 2, 3
 #: The default worklist, written by `transcription worklist --without-embeddings`.
-_USUAL = Path("assets_without_embeddings.json")
+_DEFAULT_WORKLIST = Path("assets_without_embeddings.json")
 
 
 @click.command()
-@click.argument("worklist", type=click.Path(path_type=Path), default=_USUAL)
+@click.argument("worklist", type=click.Path(path_type=Path), default=_DEFAULT_WORKLIST)
 @click.option(
     "-t",
     "--threads",
@@ -54,7 +54,7 @@ def batch(worklist: Path, threads: int | None, model: str | None, yes: bool, ski
     130 stopped by Ctrl+C.
     """
     with wrong_input():
-        if worklist == _USUAL and not worklist.exists():
+        if worklist == _DEFAULT_WORKLIST and not worklist.exists():
             raise InvalidWorklist(
                 f"{worklist}: cannot be read: No such file or directory; "
                 "`transcription worklist --without-embeddings` writes it"
@@ -76,11 +76,11 @@ def _process(worklist: Path, threads: int | None, model: str | None, yes: bool, 
             click.echo(f"{worklist}: nothing is left to do")
             return 0
         settings = load_settings(**speech)
-        job = BatchInput(results, entries, speech, threads, keep_going=yes)
+        batch_input = BatchInput(results, entries, speech, threads, keep_going=yes)
         signals = StopSignals()
         try:
             with stack_for(settings, signals, gpus=gpus, executors=threads) as stack:
-                outcomes = run_batch(job, stack, settings, signals)
+                outcomes = run_batch(batch_input, stack, settings, signals)
         finally:
             unsaved = results.finish()
             if unsaved:

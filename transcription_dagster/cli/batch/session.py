@@ -20,7 +20,7 @@ from transcription_dagster.cli.batch.input import BatchInput, checked_model, reg
 from transcription_dagster.cli.batch.report import INTERRUPTED, LineDisplay, LiveDisplay, RecordingOutcome
 from transcription_dagster.cli.batch.runner import BatchConfig, BatchContext, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
-from transcription_dagster.cli.connection import shared
+from transcription_dagster.cli.connection import with_shared_settings
 from transcription_dagster.cli.terminal import StopSignals, printable
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import open_database
@@ -103,7 +103,7 @@ def run_batch(
     """
     url = database_url(settings)
     engine = open_database(url)
-    in_force = shared(settings, engine)
+    in_force = with_shared_settings(settings, engine)
     store = ObjectStore(in_force.store_url)
     register_recordings(engine, store, batch, in_force.ib_url_template)
     engine.dispose()

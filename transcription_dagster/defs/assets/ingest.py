@@ -19,8 +19,7 @@ from transcription_dagster.database.recordings import (
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
-from transcription_dagster.defs.runs import writing
-from transcription_dagster.defs.stored_values import AUDIO_FILE
+from transcription_dagster.defs.stored_values import AUDIO_FILE, unless_forgotten
 from transcription_dagster.errors import InvalidWorklist
 from transcription_dagster.model import Audio
 from transcription_dagster.settings import Settings
@@ -81,7 +80,7 @@ def audio(
                 detect_voice=_detect_voice,
             )
         key = object_key(recording, AUDIO_FILE)
-        with writing(catalogue.engine, files, recording, key):
+        with unless_forgotten(catalogue.engine, files, recording, key):
             files.put_file(key, flac)
         with flac.open("rb") as file:
             flac_sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,6 @@ from transcription_dagster.database.recordings import Recording
 from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
-from transcription_dagster.defs.runs import writing
 from transcription_dagster.defs.stored_values import (
     AUDIO_FILE,
     EDITS_FILE,
@@ -25,6 +24,7 @@ from transcription_dagster.defs.stored_values import (
     REDACTED_FILES,
     STORED_FORMS,
     stored_value,
+    unless_forgotten,
 )
 from transcription_dagster.defs.versions import REFRESH, versions_made
 from transcription_dagster.insights.findings import Insights, speaker_shares
@@ -147,7 +147,7 @@ def _publication(
             ),
         )
         key = object_key(recording, MANIFEST_FILE)
-        with writing(catalogue.engine, files, recording, key):
+        with unless_forgotten(catalogue.engine, files, recording, key):
             files.put_bytes(key, manifest.document)
     return dg.MaterializeResult(
         metadata={

@@ -16,8 +16,7 @@ from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.metadata import check_result, table
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
-from transcription_dagster.defs.runs import writing
-from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE
+from transcription_dagster.defs.stored_values import AUDIO_FILE, REDACTED_AUDIO_FILE, unless_forgotten
 from transcription_dagster.defs.versions import REFRESH_OR_ADD, from_cues
 from transcription_dagster.errors import DataRemains
 from transcription_dagster.model import Audio, Cue, Transcript, Word
@@ -113,7 +112,7 @@ def redaction(
             raise DataRemains(
                 "data remains in the redacted files, so that they are not published: see the check redacted"
             )
-        with writing(catalogue.engine, files, audio.recording, key):
+        with unless_forgotten(catalogue.engine, files, audio.recording, key):
             files.put_file(key, flac)
         size = flac.stat().st_size
     results = {name: check_result("redacted", name, findings) for name, findings in checked.items()}

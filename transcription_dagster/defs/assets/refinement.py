@@ -9,8 +9,7 @@ from transcription_dagster.defs.failures import reported_failures
 from transcription_dagster.defs.metadata import check_result, refinement_metadata, without_quotations
 from transcription_dagster.defs.partitions import recordings
 from transcription_dagster.defs.resources import CatalogueResource, StoreResource
-from transcription_dagster.defs.runs import writing
-from transcription_dagster.defs.stored_values import EDITS_FILE, edits_document
+from transcription_dagster.defs.stored_values import EDITS_FILE, edits_document, unless_forgotten
 from transcription_dagster.defs.versions import REFRESH
 from transcription_dagster.model import Transcript
 from transcription_dagster.refinement.account_store import open_account
@@ -82,7 +81,7 @@ def _refined_txt(
         context.log.info(refined.note)
     with reported_failures():
         files, key = store.open(), object_key(conversation.recording, EDITS_FILE)
-        with writing(catalogue.engine, files, conversation.recording, key):
+        with unless_forgotten(catalogue.engine, files, conversation.recording, key):
             files.put_bytes(key, edits_document(refined))
     metadata = without_quotations(refinement_metadata(conversation, refined), settings)
     yield dg.MaterializeResult(value=refined.text, metadata=metadata)
