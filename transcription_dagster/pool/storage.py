@@ -183,20 +183,27 @@ class _SharesConnections:
         self._engine = _shared_engine(self.postgres_url, self._tokens, statement_timeout)
 
 
-@_patient
-class PatientRunStorage(_SharesConnections, PostgresRunStorage):
-    """Storage of Dagster's runs."""
+class _RemembersMigrations:
+    """Mixin: Dagster looks its migrations up at every poll of the daemon, but none is ever undone."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._has_run_times = False
+        # The parents may look migrations up while they are created.
         self._built: set[str] = set()
         super().__init__(*args, **kwargs)
 
     def has_built_index(self, migration_name: str) -> bool:
-        # Dagster looks migrations up at every poll of the daemon; none is ever undone.
-        if migration_name not in self._built and super().has_built_index(migration_name):
+        if migration_name not in self._built and super().has_built_index(migration_name):  # type: ignore[misc]
             self._built.add(migration_name)
         return migration_name in self._built
+
+
+@_patient
+class PatientRunStorage(_RemembersMigrations, _SharesConnections, PostgresRunStorage):
+    """Storage of Dagster's runs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._has_run_times = False
+        super().__init__(*args, **kwargs)
 
     def has_run_stats_index_cols(self) -> bool:
         # Dagster looks these columns up in the catalogue for every run, although they never change while it runs.
@@ -302,23 +309,17 @@ class PatientEventLogStorage(_SharesConnections, PostgresEventLogStorage):
 
 
 @_patient
-class PatientScheduleStorage(_SharesConnections, PostgresScheduleStorage):
+class PatientScheduleStorage(_RemembersMigrations, _SharesConnections, PostgresScheduleStorage):
     """Storage of Dagster's sensors and schedules."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._has_instigators = False
-        self._built: set[str] = set()
         super().__init__(*args, **kwargs)
 
     def _has_instigators_table(self, conn: Any) -> bool:
         # Dagster lists all tables for every tick of every sensor.
         self._has_instigators = self._has_instigators or super()._has_instigators_table(conn)
         return self._has_instigators
-
-    def has_built_index(self, migration_name: str) -> bool:
-        if migration_name not in self._built and super().has_built_index(migration_name):
-            self._built.add(migration_name)
-        return migration_name in self._built
 
 
 class PatientPostgresStorage(DagsterPostgresStorage):
