@@ -21,7 +21,7 @@ from typing import Any
 from transcription_dagster import __version__
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.database import settings_documents
-from transcription_dagster.database.connection import Engine, check_version, open_database
+from transcription_dagster.database.connection import Engine, check_version, opened_database
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import InvalidSetting, UnknownModel
 from transcription_dagster.settings import Settings, variable_name
@@ -207,12 +207,9 @@ def adopt(settings: Settings, stored: StoredSettings) -> Settings:
 
 def in_force(settings: Settings, url: str) -> StoredSettings | None:
     """Read the document in force. Raises `WrongDatabaseVersion` or `DatabaseUnavailable`."""
-    engine = open_database(url)
-    try:
+    with opened_database(url) as engine:
         check_version(engine)
         return settings_documents.current(engine)
-    finally:
-        engine.dispose()
 
 
 def worker_settings(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transcription_dagster.database import settings_documents
-from transcription_dagster.database.connection import Engine, check_version, open_database
+from transcription_dagster.database.connection import Engine, check_version, opened_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
 from transcription_dagster.shared_settings import adopt
@@ -67,13 +67,9 @@ def open_cli_database(settings: Settings) -> Iterator[Engine]:
             f"there is no database in {settings.home}: `transcription up` creates it; TRANSCRIPTION_HOME and "
             "TRANSCRIPTION_DATABASE_URL select another one"
         )
-    with reachable_database(settings) as url:
-        engine = open_database(url)
-        try:
-            check_version(engine)
-            yield engine
-        finally:
-            engine.dispose()
+    with reachable_database(settings) as url, opened_database(url) as engine:
+        check_version(engine)
+        yield engine
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from transcription_dagster.cli.arguments import FiniteRange
 from transcription_dagster.cli.connection import open_cli_database, prepare_dagster, reachable_database
 from transcription_dagster.cli.terminal import open_console
 from transcription_dagster.database.archive import overview
-from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.database.connection import check_version, opened_database
 from transcription_dagster.database.run_history import History, old_history, remove_old_history
 from transcription_dagster.search.index import models_in_use, retire_unused
 from transcription_dagster.settings import load_settings
@@ -33,13 +33,10 @@ def upgrade() -> None:
     with reachable_database(settings) as url:
         prepare_dagster(settings, url)
         upgrade_tables(url)
-        engine = open_database(url)
-        try:
+        with opened_database(url) as engine:
             for model in retire_unused(engine):
                 click.echo(f"Dropped the index of {model.name}, which no recording is embedded with any more.")
             click.echo(f"The database is at revision {check_version(engine)}.")
-        finally:
-            engine.dispose()
 
 
 @database.command()

@@ -17,7 +17,7 @@ from rich.text import Text
 from transcription_dagster.cli.terminal import open_console, printable, printable_lines
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.dagster_api.values import ACTIVE_STATUSES, WAITING_STATUSES, Daemon
-from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.database.connection import check_version, opened_database
 from transcription_dagster.errors import TranscriptionError
 from transcription_dagster.pool.devices import GPU_QUEUE
 from transcription_dagster.pool.run_queue import RUNS_QUEUE
@@ -146,11 +146,8 @@ def as_document(installation: Installation) -> dict[str, Any]:
 
 def _pool(settings: Settings) -> PoolStatus:
     url = database_url(settings)
-    engine = open_database(url)
-    try:
+    with opened_database(url) as engine:
         check_version(engine)
-    finally:
-        engine.dispose()
     return PoolReader(stale_seconds=settings.stale_seconds, beat_seconds=settings.heartbeat_seconds).settle(url)
 
 

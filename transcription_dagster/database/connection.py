@@ -18,7 +18,15 @@ from transcription_dagster.errors import (
 )
 
 #: Re-exported for callers that only hold an engine and do not import SQLAlchemy.
-__all__ = ["Engine", "check_version", "open_database", "session_lock", "transaction", "upgrade_database"]
+__all__ = [
+    "Engine",
+    "check_version",
+    "open_database",
+    "opened_database",
+    "session_lock",
+    "transaction",
+    "upgrade_database",
+]
 
 _SCHEMES = {"postgresql", "postgres", "postgresql+psycopg"}
 
@@ -48,6 +56,19 @@ def open_database(url: str) -> Engine:
         pool_recycle=1800,
         connect_args=CONNECT_ARGUMENTS,
     )
+
+
+@contextmanager
+def opened_database(url: str) -> Iterator[Engine]:
+    """Provide a connection pool for the database at `url`, whose connections are closed after the block.
+
+    Raises `InvalidSetting` if `url` is not a Postgres URL.
+    """
+    engine = open_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 
 import psycopg
 
-from transcription_dagster.database.connection import open_database, upgrade_database
+from transcription_dagster.database.connection import opened_database, upgrade_database
 from transcription_dagster.database.daemon_lock import DaemonLock, holder
 from transcription_dagster.errors import DatabaseUnavailable, TranscriptionError
 from transcription_dagster.quick_imports import quick_imports
@@ -56,11 +56,8 @@ def upgrade_tables(url: str) -> None:
     with database_errors(), psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_UPGRADE_LOCK,))
         upgrade_database(url)
-        engine = open_database(url)
-        try:
+        with opened_database(url) as engine:
             move_secrets(engine, ObjectStore(load_settings().store_url))
-        finally:
-            engine.dispose()
         with DagsterInstance.get() as instance:
             instance.upgrade()
         index_runs(url)
@@ -71,7 +68,8 @@ def take_lock(lock: DaemonLock, url: str, *, patience: float = _PATIENCE_SECONDS
     deadline = time.monotonic() + patience
     while not lock.take():
         if time.monotonic() > deadline:
-            other = holder(open_database(url))
+            with opened_database(url) as engine:
+                other = holder(engine)
             where = f"{other.host}, with the UI at {other.url}" if other else "another machine"
             sys.exit(f"transcription: the daemon of this database runs on {where}; a database has only one daemon")
         time.sleep(_POLL_SECONDS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from transcription_dagster.database import daemon_lock
-from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.connection import opened_database
 from transcription_dagster.database.daemon_lock import DaemonHolder
 from transcription_dagster.errors import StackError
 from transcription_dagster.refinement.claude import has_credentials
@@ -24,11 +24,8 @@ _UI_SECONDS = 10.0
 
 def find_daemon(database_url: str) -> DaemonHolder | None:
     """Return the host and UI of a database's daemon; None if none runs. Raises `DatabaseUnavailable`."""
-    engine = open_database(database_url)
-    try:
+    with opened_database(database_url) as engine:
         return daemon_lock.holder(engine)
-    finally:
-        engine.dispose()
 
 
 def refuse_second(database_url: str) -> None:

@@ -19,7 +19,7 @@ from transcription_dagster import shared_settings
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.dagster_api.client import basic_authentication
 from transcription_dagster.database import settings_documents
-from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.connection import opened_database
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.pool.liveness import this_place
 from transcription_dagster.pool.status import read_pool
@@ -161,14 +161,11 @@ class Startup:
 
         Raises `InvalidSetting` if they contradict the settings in force and must not replace them.
         """
-        engine = open_database(self.database_url)
-        try:
+        with opened_database(self.database_url) as engine:
             if not self.writes_settings and settings_documents.current(engine) is not None:
                 refuse_contradictions(self.settings, self.database_url)
             else:
                 shared_settings.push(self.settings, engine, has_credentials=has_credentials())
-        finally:
-            engine.dispose()
 
     @property
     def _workers(self) -> int:

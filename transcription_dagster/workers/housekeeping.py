@@ -13,7 +13,7 @@ from typing import Final
 
 from procrastinate.manager import JobManager
 
-from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.connection import opened_database
 from transcription_dagster.database.run_history import remove_old_history
 from transcription_dagster.pool import request_queue
 from transcription_dagster.pool.connection import PatientConnector
@@ -63,17 +63,11 @@ async def prune_queues(connector: PatientConnector) -> None:
 
 
 def _prune_answers(url: str) -> None:
-    engine = open_database(url)
-    try:
+    with opened_database(url) as engine:
         remove_old_answers(engine)
-    finally:
-        engine.dispose()
 
 
 def _prune_history(url: str, days: float, should_stop: Callable[[], bool]) -> None:
-    engine = open_database(url)
-    try:
+    with opened_database(url) as engine:
         removed = remove_old_history(engine, days=days, should_stop=should_stop)
-    finally:
-        engine.dispose()
     logger.info("removed %s of runs that ended more than %g days ago", removed, days, extra={"action": "prune"})

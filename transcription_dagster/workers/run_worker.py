@@ -12,7 +12,7 @@ from dagster._core.execution.stats import StepEventStatus
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 
 from transcription_dagster.dagster_api.values import SETTINGS_TAG
-from transcription_dagster.database.connection import check_version, open_database
+from transcription_dagster.database.connection import check_version, opened_database
 from transcription_dagster.database.settings_documents import StoredSettings
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, UnknownRun, WorkerUnfit, WorkTaken
 from transcription_dagster.pool.inference_client import release_answers
@@ -116,9 +116,8 @@ class RunWorker:
         with quick_imports():
             import transcription_dagster.definitions  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
-        engine = open_database(self._url)
-        check_version(engine)
-        engine.dispose()
+        with opened_database(self._url) as engine:
+            check_version(engine)
         instance = DagsterInstance.get()
         _refuse_other_storage(instance, self._url)
         # Our storage pools its connections anyway; this only sets the time limit.

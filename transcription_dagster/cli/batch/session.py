@@ -23,7 +23,7 @@ from transcription_dagster.cli.batch.state import BatchState
 from transcription_dagster.cli.connection import with_shared_settings
 from transcription_dagster.cli.terminal import StopSignals, printable
 from transcription_dagster.dagster_api.client import DagsterClient
-from transcription_dagster.database.connection import open_database
+from transcription_dagster.database.connection import opened_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.pool.devices import ANY_GPU
 from transcription_dagster.pool.status import read_pool
@@ -102,11 +102,9 @@ def run_batch(
     Raises `InvalidWorklist` before anything starts, and the errors of `BatchRun.run`.
     """
     url = database_url(settings)
-    engine = open_database(url)
-    in_force = with_shared_settings(settings, engine)
-    store = ObjectStore(in_force.store_url)
-    register_recordings(engine, store, batch, in_force.ib_url_template)
-    engine.dispose()
+    with opened_database(url) as engine:
+        in_force = with_shared_settings(settings, engine)
+        register_recordings(engine, ObjectStore(in_force.store_url), batch, in_force.ib_url_template)
     for entry in batch.entries:
         batch.worklist.record_waiting(entry.uuid)
     batch.worklist.save()
