@@ -11,8 +11,8 @@ from transcription_dagster.model import Word
 
 #: A word that consists of a note and optional punctuation.
 _NOTE_ALONE = re.compile(r"([♩♪♫♬]+|#)[.,;!?]*")
-_OPENING = re.compile(r"[♩♪♫♬]+(?=\w)|[♩♪♫♬]+(?=[^\s\w]*\w)")
-_CLOSING = re.compile(r"(?<=\w)[^\s\w]*?([♩♪♫♬]+)\Z")
+_OPENING = re.compile(r"[♩♪♫♬]++(?=[^\s\w]*+\w)")
+_CLOSING = re.compile(r"(?<=\w)[^\s\w]*+(?<=[♩♪♫♬])\Z")
 #: Notes further apart than this enclose speech between two pieces of music, not a song.
 _LONGEST_SONG_SECONDS = 180.0
 

@@ -23,10 +23,11 @@ from transcription_dagster.model import Cue
 _TIME = r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{9}|[0-9]{6}|[0-9]{1,3}))?"
 _TIMING = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s+(?P<rest>.*))?")
 #: Settings of a cue after its times: WebVTT's `line:0`, and SRT's coordinates `X1:100`.
-_SETTINGS = re.compile(r"(?:[A-Za-z][\w-]*\s*[:=]\s*[^\s:=]+\s*)*")
-#: A time with optional hours, including common mistakes: spaces, signs, semicolons.
-_TIME_LIKE = r"-?\s*\d+(?:\s*[:;]\s*-?\s*\d+){1,3}(?:\s*[.,;]\s*-?\s*\d+)"
-_TIMING_LIKE = re.compile(rf"{_TIME_LIKE}\s*\S{{0,3}}\s*{_TIME_LIKE}(?:\s.*)?")
+_SETTINGS = re.compile(r"(?:[A-Za-z][\w-]*\s*[:=]\s*[^\s:=]+(?:\s+|\Z))*")
+#: A time with optional hours, including common mistakes: spaces, signs, semicolons. Its repetitions are possessive:
+#: a long line with many ways to divide it would take hours to reject.
+_TIME_LIKE = r"-?\s*+\d++(?:\s*+[:;]\s*+-?\s*+\d++){1,3}(?:\s*+[.,;]\s*+-?\s*+\d++)"
+_TIMING_LIKE = re.compile(rf"{_TIME_LIKE}\s*+\S{{0,3}}\s*+{_TIME_LIKE}(?:\s.*)?")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 #: Blocks of WebVTT that are no cues; joined segments of HLS repeat the header.
 _VTT_BLOCKS = ("NOTE", "STYLE", "REGION", "WEBVTT")

@@ -45,7 +45,7 @@ LONG_PAUSE_SECONDS = 1.0
 _CLOSERS = "\"'”’»)]}」』）】〉》"
 _SENTENCE_MARKS = "!?。！？｡؟۔।॥។။"
 _CLAUSE_MARKS = ",;:—–、，；：،؛၊"
-_CORE = re.compile(r"^\W+|\W+$")
+_CORE = re.compile(r"^\W+|(?<!\W)\W+$")
 #: Musical notes of songs, which stick to their words (`captions.songs`).
 _SONG_OPENS = re.compile(r"[♩♪♫♬]+\s?\S|#\s\S")
 _SONG_CLOSES = re.compile(r"\S\s?[♩♪♫♬]+[.,;!?]*\Z|\S\s#[.,;!?]*\Z")

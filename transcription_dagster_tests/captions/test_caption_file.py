@@ -48,6 +48,10 @@ def test_a_cue_is_a_range_of_lines() -> None:
         ("00:00:03,000 -> 00:00:04,500\nCome back.", 5, "the arrow"),
         ("2\n00:00:03,000 --> 00:00:04,500 Come back.", 6, "follows the times"),
         ("2\n00:00:03,0000 --> 00:00:04,5000\nCome back.", 6, "wrong form"),
+        # A pattern with backtracking rejects this only after hours.
+        pytest.param(
+            f"2\n00:00:03,000 --> 00:00:04,500 a:{'bbbb:' * 40}\nCome back.", 6, "follows the times", id="settings"
+        ),
     ],
 )
 def test_a_timing_that_cannot_be_read_is_refused_with_its_line(block: str, line: int, fault: str) -> None:
@@ -127,3 +131,8 @@ def test_srt_webvtt_and_plain_text_are_not_refused_as_other_formats() -> None:
 )
 def test_the_first_lines_give_the_format(text: str, kind: str | None) -> None:
     assert caption_kind(text) == kind
+
+
+def test_a_line_that_a_pattern_with_backtracking_rejects_only_after_minutes_is_no_timing() -> None:
+    spaces = " " * 3_000
+    assert caption_kind(f"1:1{spaces}:1{spaces}.1{spaces}x") is None
