@@ -124,16 +124,16 @@ def discover(
     known: Callable[[Collection[str]], Mapping[str, RegisteredSource]],
     forgotten: Callable[[Collection[str]], Collection[str]],
     in_flight: Collection[str],
-    room: int,
+    max_requests: int,
 ) -> Discovery:
-    """Choose at most `room` runs from the pages after `cursor`, reading no more pages than needed.
+    """Choose at most `max_requests` runs from the pages after `cursor`, reading no more pages than needed.
 
     `known` returns the sources with which the given recordings were last requested; an unchanged object is never
     requested again, whatever its run's outcome, and neither is an older source of the same recording. `forgotten`
     returns which of the given recordings were retracted; a sensor never brings them back. `in_flight` holds the
-    recordings with an unfinished run. If a page does not fit into `room`, the next tick starts with that page.
+    recordings with an unfinished run. If a page does not fit into `max_requests`, the next tick starts with that page.
     """
-    if room <= 0:
+    if max_requests <= 0:
         return Discovery((), DiscoveryState(cursor), (), 0, "Enough runs are waiting; the source was not listed.")
     requests: list[WantedRun] = []
     receipts: list[str] = []
@@ -141,7 +141,7 @@ def discover(
     deferred = listed = 0
     busy = set(in_flight)
     for page in pages:
-        choice = _choose(page, known, forgotten, busy, room - len(requests))
+        choice = _choose(page, known, forgotten, busy, max_requests - len(requests))
         requests += choice.requests
         busy.update(request.source.uuid for request in choice.requests)
         receipts += choice.receipts
@@ -150,7 +150,7 @@ def discover(
         listed += len(page.objects)
         if choice.is_whole:
             cursor = page.cursor
-        if not choice.is_whole or len(requests) == room:
+        if not choice.is_whole or len(requests) == max_requests:
             break
     requested = {request.source.uuid: request.source.etag for request in requests}
     summary = f"{listed} sources listed, {len(requests)} new or changed, {deferred} changed during a run."
@@ -176,7 +176,7 @@ def _choose(
     known: Callable[[Collection[str]], Mapping[str, RegisteredSource]],
     forgotten: Callable[[Collection[str]], Collection[str]],
     busy: Collection[str],
-    room: int,
+    max_requests: int,
 ) -> _Choice:
     newest, problems = _one_per_recording(page.objects)
     registered = known([source.uuid for source in newest])
@@ -190,13 +190,13 @@ def _choose(
     changed = [source for source in changed if source.uuid not in retracted]
     deferred = [source for source in changed if source.uuid in busy]
     ready = [source for source in changed if source.uuid not in busy]
-    not_handled = {source.receipt for source in (*deferred, *ready[room:])}
+    not_handled = {source.receipt for source in (*deferred, *ready[max_requests:])}
     return _Choice(
-        requests=[wanted_run(source, registered.get(source.uuid)) for source in ready[:room]],
+        requests=[wanted_run(source, registered.get(source.uuid)) for source in ready[:max_requests]],
         receipts={*page.receipts, *(source.receipt for source in page.objects)} - not_handled - {""},
         problems=[*page.problems, *problems],
         deferred=len(deferred),
-        is_whole=len(ready) <= room,
+        is_whole=len(ready) <= max_requests,
     )
 
 
@@ -205,11 +205,11 @@ def _one_per_recording(objects: Iterable[SourceObject]) -> tuple[Sequence[Source
     newest: dict[str, SourceObject] = {}
     problems: list[str] = []
     for source in objects:
-        rival = newest.get(source.uuid)
-        first, last = (source, rival) if rival and _age(rival) > _age(source) else (rival, source)
-        newest[source.uuid] = last
-        if first:
-            problems.append(_left_out(first, shown_url(last.uri)))
+        other = newest.get(source.uuid)
+        older, newer = (source, other) if other and _age(other) > _age(source) else (other, source)
+        newest[source.uuid] = newer
+        if older:
+            problems.append(_left_out(older, shown_url(newer.uri)))
     return tuple(newest.values()), problems
 
 

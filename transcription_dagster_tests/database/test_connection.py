@@ -9,15 +9,27 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from transcription_dagster.database import claude_tables, migrations, revisions
-from transcription_dagster.database.connection import check_version, open_database, transaction, upgrade_database
+from transcription_dagster.database.connection import (
+    check_version,
+    open_database,
+    opened_database,
+    transaction,
+    upgrade_database,
+)
 from transcription_dagster.database.procrastinate_schema import APPLIED
 from transcription_dagster.database.recordings import Recording, find_recording, register
 from transcription_dagster.database.revisions import VERSION_TABLE
 from transcription_dagster.database.tables import SCHEMA
-from transcription_dagster.errors import DatabaseRefused, DatabaseUnavailable, InvalidSetting, WrongDatabaseVersion
+from transcription_dagster.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    InvalidSetting,
+    InvalidWorklist,
+    WrongDatabaseVersion,
+)
 from transcription_dagster_tests.postgres import empty_database
 
 UUID = "00000000-0000-0000-0000-000000000001"
@@ -97,6 +109,21 @@ def test_a_pgvector_too_old_to_search_with_filters_is_refused() -> None:
         with pytest.raises(WrongDatabaseVersion, match=r"pgvector 0\.7\.4, and search needs 0\.8 or newer"):
             upgrade_database(url)
         assert execute(url, f"SELECT 1 FROM pg_namespace WHERE nspname = '{SCHEMA}'") == []
+
+
+def test_an_opened_database_leaves_no_connection_open_when_its_block_fails(database_url: str) -> None:
+    closed: list[object] = []
+
+    def fail_after_a_query() -> None:
+        with opened_database(database_url) as engine:
+            event.listen(engine, "close", lambda connection, _: closed.append(connection))
+            check_version(engine)
+            assert not closed
+            raise InvalidWorklist
+
+    with pytest.raises(InvalidWorklist):
+        fail_after_a_query()
+    assert len(closed) == 1
 
 
 def test_a_missing_server_is_a_transient_error_without_the_password() -> None:

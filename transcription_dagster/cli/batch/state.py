@@ -65,8 +65,8 @@ class BatchState:
 
     def to_submit(self, limit: int) -> list[str]:
         """Return the recordings to submit now, so that at most `limit` are in flight."""
-        room = 0 if self.stopping else max(0, limit - len(self._in_flight))
-        return list(self._waiting)[:room]
+        free = 0 if self.stopping else max(0, limit - len(self._in_flight))
+        return list(self._waiting)[:free]
 
     def launched(self, runs: Mapping[str, str]) -> None:
         """Record launched runs, by recording; ignores recordings that do not wait here."""
