@@ -273,8 +273,8 @@ class EntryReader:
             what = f"cannot be looked up: {error.strerror}"
             value, path = f"{value[:100]}…", Path(f"{os.fspath(path)[:200]}…")
         if what:
-            resolved = "" if value == os.fspath(path) else f" {os.fspath(path)!r}"
-            self._problem(f"`source` {shown_url(value)!r}:{resolved} {what}")
+            resolved = "" if value == os.fspath(path) else f": {os.fspath(path)!r}"
+            self._problem(f"`source` {shown_url(value)!r}{resolved} {what}")
             return None
         return path.as_uri()
 

@@ -167,7 +167,7 @@ def test_a_missing_source_is_reported_with_its_full_path(folder: Path) -> None:
         f"entry 2: `source` 'recordings': '{folder / 'recordings'}' is not a file",
     ]
     assert problems(folder, [{"uuid": ONE, "source": "/nowhere/c.wav"}]) == [
-        "entry 1: `source` '/nowhere/c.wav': does not exist"
+        "entry 1: `source` '/nowhere/c.wav' does not exist"
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -55,12 +54,28 @@ class Worklist:
         return process.returncode, output
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gate:
     """A server whose recordings arrive once it is open: until then, their runs are in progress."""
 
     server: WebServer
     opened: threading.Event = field(default_factory=threading.Event)
+    #: Set once a run has requested a recording.
+    requested: threading.Event = field(default_factory=threading.Event)
+    #: The content of another recording, which arrives as soon as one of the others is requested.
+    other: bytes = b""
+
+    @property
+    def other_source(self) -> str:
+        return f"{self.server.url}/other.wav"
+
+    def answer(self, request: Request) -> Reply:
+        if request.path == "/other.wav":
+            self.requested.wait()
+            return Reply(body=self.other)
+        self.requested.set()
+        self.opened.wait()
+        return Reply(body=SHORT[0].read_bytes())
 
     def sources(self, count: int) -> list[str]:
         return [f"{self.server.url}/{number}.wav" for number in range(count)]
@@ -78,13 +93,9 @@ class Gate:
 @pytest.fixture
 def gate(other_program: WebServer) -> Iterator[Gate]:
     gate = Gate(other_program)
-
-    def answer(_request: Request) -> Reply:
-        gate.opened.wait()
-        return Reply(body=SHORT[0].read_bytes())
-
-    other_program.answer = answer
+    other_program.answer = gate.answer
     yield gate
+    gate.requested.set()
     gate.opened.set()
 
 
@@ -113,9 +124,9 @@ def test_with_yes_one_of_two_executors_tries_every_entry(system: System, tmp_pat
 def test_the_first_failure_stops_the_batch_and_the_next_call_resumes_it(
     system: System, gate: Gate, tmp_path: Path
 ) -> None:
-    broken = unreadable(tmp_path)
-    # More than an executor takes at once: some still wait when the first one has failed.
-    worklist = Worklist(tmp_path, [broken, *gate.sources(3)])
+    gate.other = b"no sound in here"
+    # More than an executor takes at once: when the first one fails, another is in progress, and some still wait.
+    worklist = Worklist(tmp_path, [gate.other_source, *gate.sources(3)])
     process = worklist.start("-t", "1")
     wait_until(lambda: worklist.entries[0].get("status") == "failed", 150, "the first recording has failed")
     gate.open_when_none_waits(system, worklist)
@@ -125,7 +136,7 @@ def test_the_first_failure_stops_the_batch_and_the_next_call_resumes_it(
     assert set(worklist.statuses[1:]) == {"done", "waiting"}
     assert " --yes" in output
     done = {key for key, status in zip(worklist.uuids, worklist.statuses, strict=True) if status == "done"}
-    shutil.copyfile(SHORT[2], broken)
+    gate.other = SHORT[2].read_bytes()
     code, output = worklist.run("-t", "2")
     assert (code, set(worklist.statuses)) == (0, {"done"}), output
     again = [run for run in system.dagster.runs() if run.partition in done]
