@@ -69,7 +69,13 @@ def test_every_benchmark_is_tested() -> None:
     assert SMALLEST.keys() | LONG == BENCHMARKS
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+#: The benchmarks that `make test` runs as a sample of all.
+SAMPLES = ("engine", "publication", "text")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SAMPLES else pytest.param(name, marks=pytest.mark.exhaustive) for name in SMALLEST]
+)
 def test_a_benchmark_prints_its_result(name: str, speech: Path, run: Callable[..., str]) -> None:
     assert run(name, *SMALLEST[name].format(speech=speech).split()).strip()
 

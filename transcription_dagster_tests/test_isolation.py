@@ -37,7 +37,8 @@ def test_results_go_to_a_folder_outside_the_callers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", ["0", "2"])
+# A single process is the sample.
+@pytest.mark.parametrize("processes", ["0", pytest.param("2", marks=pytest.mark.exhaustive)])
 def test_the_callers_environment_and_env_file_are_not_touched(processes: str, tmp_path: Path):
     caller = tmp_path / "caller"
     caller.mkdir()

@@ -21,7 +21,8 @@ from transcription_dagster_tests.processes import of_each
 
 RECORDINGS = Path(transcription_dagster.__file__).parent / "demo" / "recordings"
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
+# `make demo` is the whole of it; `one_stack/test_pool.py` takes recordings the same way with a small model.
+pytestmark = [pytest.mark.system, pytest.mark.exhaustive, pytest.mark.xdist_group("demo")]
 
 
 @pytest.fixture

@@ -165,6 +165,8 @@ def test_an_aborted_run_workers_run_continues_without_transcribing_again(system:
     assert attempts_at(system, work.recording) == ["done"]
 
 
+# `test_a_stopping_run_worker_finishes_its_run` and `workers/test_pool_worker.py` test the parts of this.
+@pytest.mark.exhaustive
 def test_recycling_workers_between_jobs_loses_nothing(system: System) -> None:
     before = {worker.pid for worker in system.pool().workers}
 

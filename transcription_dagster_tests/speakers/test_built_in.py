@@ -35,6 +35,8 @@ def speakers(turns: tuple[SpeakerTurn, ...]) -> set[str]:
     return {turn.speaker for turn in turns}
 
 
+# `test_a_phone_call_has_two_speakers` does the same with a short recording.
+@pytest.mark.exhaustive
 def test_the_words_of_an_interview_get_their_speakers(diarizer: BuiltInDiarizer) -> None:
     results = network_results(DEMO / INTERVIEW["file"], diarizer)
     diarization = assign_speakers(results, SpeakerLimits())

@@ -20,7 +20,9 @@ from transcription_dagster_tests.faults import unfinished_jobs
 from transcription_dagster_tests.processes import below, of_each
 from transcription_dagster_tests.system import DEMO_RECORDINGS, System
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("one database")]
+# `audio/test_decode.py` tests every kind of recording, `one_stack/test_pool.py` one in a run, and
+# `test_up_with_s3.py` the secrets of a stack.
+pytestmark = [pytest.mark.system, pytest.mark.exhaustive, pytest.mark.xdist_group("one database")]
 
 #: Sources without audio, of each kind that fails at another place: not media, a script that names another file, media
 #: with nothing to hear, too long. `audio/test_decode.py` refuses every kind.

@@ -50,6 +50,8 @@ def test_a_batch_continues_when_postgres_comes_back(system: System, tmp_path: Pa
     assert workers(system) == before
 
 
+# The batch above is the sample; `pool/test_connection.py` tells outages of every kind from answers.
+@pytest.mark.exhaustive
 def test_a_temporarily_read_only_server_is_waited_for(system: System, tmp_path: Path) -> None:
     before = workers(system)
     recordings = system.register([long_recording(tmp_path), DEMO_RECORDINGS[0]])
@@ -68,6 +70,7 @@ def test_a_temporarily_read_only_server_is_waited_for(system: System, tmp_path: 
     assert workers(system) == before
 
 
+@pytest.mark.exhaustive
 def test_a_server_without_free_connections_is_waited_for(system: System, tmp_path: Path) -> None:
     before = workers(system)
     recordings = system.register([long_recording(tmp_path), DEMO_RECORDINGS[0]])

@@ -153,10 +153,16 @@ SHAPES = {"English": (1, 32, 2, 51864), "multilingual": (2, 48, 3, 51865), "with
     ("shape", "chosen"),
     [
         ("English", options(temperatures=(0.0, 0.4))),
-        ("multilingual", options(temperatures=(0.0, 0.6), clips=[Span(0.5, 2.0), Span(1.0, 4.0)])),
-        (
+        # The others are samples.
+        pytest.param(
+            "multilingual",
+            options(temperatures=(0.0, 0.6), clips=[Span(0.5, 2.0), Span(1.0, 4.0)]),
+            marks=pytest.mark.exhaustive,
+        ),
+        pytest.param(
             "with Cantonese",
             options(languages=SpokenLanguages.fixed("yue"), temperatures=(0.0, 1.0), initial_prompt="早晨"),
+            marks=pytest.mark.exhaustive,
         ),
         ("with Cantonese", options(languages=SpokenLanguages.fixed("de"), temperatures=(0.0,), beam_size=2)),
     ],
