@@ -102,7 +102,7 @@ _TAG = 1 << 12
 
 #: Pixels of a picture that FFmpeg may decode while it opens a source: cover art of a few kilobytes can claim gigabytes.
 #: The sound of a source with larger pictures is read all the same.
-_MOST_PIXELS = 1 << 26
+_MAX_PIXELS = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Opening:
         return {
             "format_whitelist": ",".join(accepted),
             "protocol_whitelist": "none",
-            "max_pixels": str(_MOST_PIXELS),
+            "max_pixels": str(_MAX_PIXELS),
             **self.options,
         }
 

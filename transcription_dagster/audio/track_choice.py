@@ -14,7 +14,7 @@ from transcription_dagster.language.codes import base_language
 
 #: Audio tracks of a source. Each that is mixed has a demuxer of its own, which has a decoder for every track: 900 of
 #: them need 8 GB.
-_MOST_TRACKS = 128
+_MAX_TRACKS = 128
 
 #: Tracks that accompany another one, such as commentary or audio description.
 _SECONDARY = (
@@ -47,8 +47,8 @@ def track_choices(container: InputContainer, language: str | None) -> Sequence[T
     if not tracks:
         raise UnusableAudio(_why_no_track(container))
     total = len(container.streams.audio)
-    if total > _MOST_TRACKS:
-        raise UnusableAudio(f"the source has {total} audio tracks, more than the limit of {_MOST_TRACKS}")
+    if total > _MAX_TRACKS:
+        raise UnusableAudio(f"the source has {total} audio tracks, more than the limit of {_MAX_TRACKS}")
     best = container.streams.best("audio")
     ranked = sorted(tracks, key=lambda track: (*_rank(track, language), track is not best, track.index))
     if total == 1:
