@@ -17,19 +17,27 @@ from transcription_dagster.shared_settings import SCOPES
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
-_HEAD = """# Settings
+# The tables need the width of the table of contents.
+_HEAD = """---
+hide: [toc]
+---
+
+# Settings
 
 <!-- Written by `make docs` from settings.py and network_settings.py; do not edit. -->
 
-Every setting is an environment variable, or a line in the file `.env` in the folder where the program starts; the
-environment takes precedence. `.env.example` in the repository is a template with all settings. Credentials of Anthropic
-and AWS keep the names that their own libraries read (`ANTHROPIC_API_KEY`, `AWS_ACCESS_KEY_ID`, …).
+Each setting is an environment variable, or a line in the file `.env` in the folder where you start the program. The
+environment takes precedence. `.env.example` in the repository is a template with all settings.
 
-| class | value |
+Anthropic's and AWS's libraries read their own variables, such as `ANTHROPIC_API_KEY` and `AWS_ACCESS_KEY_ID`.
+
+| class | where to set it |
 | --- | --- |
-| shared | The same on all machines: the value is in the database, where `transcription up` writes it |
-| machine | Set on each machine |
-| secret | Set on each machine; never shown in logs, errors or pages |
+| shared | Where you run `transcription up`, which writes it to the database for [all machines][shared] |
+| machine | On each machine |
+| secret | On each machine; the program never shows it in logs, errors or pages |
+
+[shared]: operating.md#settings-for-every-machine
 """
 
 

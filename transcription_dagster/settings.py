@@ -60,166 +60,166 @@ class Settings(WebSettings, SourceSettings):
     # --- locations
     home: Path = Field(
         default_factory=lambda: Path.home() / ".transcription",
-        description="State of this installation; everything the program writes is below it.",
+        description="Folder for everything that the program writes.",
     )
     database_url: SecretStr | None = Field(
-        default=None, description="Postgres to use (postgresql://...); unset: an embedded one below the home."
+        default=None, description="URL of the Postgres to use (postgresql://...); if unset, an embedded one."
     )
     store: str | None = Field(
-        default=None, description="URL of the folder that holds the results (file://, s3://); unset: home/store."
+        default=None, description="URL of the folder for results (file://, s3://); if unset, home/store."
     )
 
     scratch: Path | None = Field(
-        default=None, description="Folder for temporary files, on a local disk; unset: home/scratch."
+        default=None, description="Folder for temporary files, on a local disk; if unset, home/scratch."
     )
 
     # --- speech
-    model: str = Field(default="medium", description="Whisper model by name, or the path of a checkpoint or folder.")
+    model: str = Field(default="medium", description="Whisper model, by name or as the path of a checkpoint or folder.")
     engine: SpeechEngineName = Field(
         default=OPENAI_WHISPER,
-        description="Speech engine: openai-whisper, or faster-whisper (the extra of that name), which computes in "
-        "int8 on a CPU and gives slightly different words.",
+        description="Library that runs the model; faster-whisper requires the extra of that name, computes in int8 "
+        "on a CPU, and gives slightly different words.",
     )
     language: str | None = Field(
         default=None,
-        description="Language of all recordings, by code or name; unset or auto: detected wherever it changes.",
+        description="Language of all recordings, by code or name; if unset or auto, detected wherever it changes.",
     )
     languages: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(),
-        description="Languages, separated by commas, that may be spoken where `language` is unset; unset: any.",
+        default=(), description="Languages that may be detected, separated by commas; if unset, all."
     )
-    beam_size: int | None = Field(default=None, ge=1, le=32, description="Beams; unset: greedy decoding.")
+    beam_size: int | None = Field(
+        default=None, ge=1, le=32, description="Beams of beam search; if unset, decoding is greedy."
+    )
     temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), min_length=1, description="Tried in order while a window looks wrong."
+        default=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        min_length=1,
+        description="Decoding temperatures, tried in turn while the text of a window looks wrong.",
     )
     condition_on_previous_text: bool = Field(
-        default=True, description="Prompt each window with the text before it; this can prolong decoding loops."
+        default=True, description="Prompt each window with the preceding text, which can prolong loops."
     )
     remove_invented_speech: bool = Field(
-        default=True, description="Remove hallucinations: text where there is no speech, and decoding loops."
+        default=True, description="Remove hallucinations, recover lost speech, and align word times with the voice."
     )
-    initial_prompt: str | None = Field(default=None, description="Prompt for every recording.")
-    vocabulary: Path | None = Field(default=None, description="YAML or CSV file of terms for every recording.")
+    initial_prompt: str | None = Field(
+        default=None, description="Text that primes Whisper, instead of the vocabulary; if unset, the vocabulary does."
+    )
+    vocabulary: Path | None = Field(default=None, description="YAML or CSV file with terms for all recordings.")
     speakers: str = Field(
         default="auto",
-        description="Speaker diarization: off; auto, if the models are installed; the number of speakers, or a range "
-        "such as 2-4.",
+        description="Speakers to expect: auto (detected if the models are installed), a number, a range (2-4), or off.",
     )
     diarizer: DiarizerName = Field(
         default=BUILT_IN_DIARIZER,
-        description="Diarization method: built-in, or pyannote (the extra of that name), which runs a pipeline of "
+        description="Diarization method; pyannote requires the extra of that name and runs a pipeline of "
         "pyannote.audio 4 such as community-1.",
     )
     voice_prints: bool = Field(
         default=False,
-        description="Store voice prints, so that a speaker named once is recognised in other recordings. Voice prints"
-        " are personal data.",
+        description="Store voice prints, which are personal data, to recognise named speakers in other recordings.",
     )
     channels: ChannelMode = Field(
         default="auto",
-        description="Channels of a recording: mix, split (transcribe each one separately), or auto: split if the "
-        "sound shows that they hold different voices, as in a call.",
+        description="How to transcribe channels: mix, split (separately), or auto (split if their voices differ).",
     )
 
     inference: Literal["pool", "process"] = Field(
-        default="process", description="Where steps run inference: on the pool's executors, or in their own process."
+        default="process", description="Where runs use the models: on the pool's executors, or in their own process."
     )
 
     # --- redaction
     redact: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Kinds of data to remove from the redacted files, separated by commas: card, iban, email, phone, "
-        "ssn, digits, and with AWS Comprehend or Presidio name and address. Unset: no redacted files.",
+        description="Kinds of data to remove from the redacted files, separated by commas: card, iban, email, "
+        "phone, ssn, digits, and with AWS Comprehend or Presidio name and address; if unset, there are "
+        "no redacted files.",
     )
     publish: Literal["all", "redacted"] = Field(
-        default="all", description="What a publication contains: everything, or only the redacted files."
+        default="all", description="Files to publish: all, or only the redacted ones."
     )
 
     # --- the pool
-    gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1, or none; unset: all.")
+    gpus: str | None = Field(default=None, description="GPUs to use, such as 0,1, or none; if unset, all.")
     cuda_visible_devices: str | None = Field(
         default=None,
         validation_alias="CUDA_VISIBLE_DEVICES",
-        description="CUDA's own selection of GPUs; `gpus` numbers the selected ones.",
+        description="CUDA's own selection of GPUs; TRANSCRIPTION_GPUS counts within it.",
     )
-    cpu_executors: int = Field(default=1, ge=1, description="Executors to start if there is no GPU.")
+    cpu_executors: int = Field(default=1, ge=1, description="Number of executors to start if there is no GPU.")
     slots: int | None = Field(
         default=None,
         ge=1,
         le=256,
-        description="Recordings decoded together; unset: 32 on a GPU, 4 on a CPU. Fewer if memory is short.",
+        description="Recordings that an executor decodes together; if unset, 32 on a GPU and 4 on a CPU, fewer if "
+        "memory is short.",
     )
     runs_per_gpu: int | None = Field(
-        default=None,
-        ge=1,
-        description="GPU-tagged runs in flight per live executor; unset: two more than its slots.",
+        default=None, ge=1, description="GPU-tagged runs in progress per executor; if unset, two more than its slots."
     )
     run_workers: int | None = Field(
         default=None,
         ge=1,
-        description="Processes that execute runs; unset: one per GPU-tagged run in flight, at most one per core.",
+        description="Processes that execute runs; if unset, one per GPU-tagged run in progress, at most one per core.",
     )
-    max_jobs_per_worker: int = Field(default=0, ge=0, description="Restart a worker after this many jobs; 0: never.")
+    max_jobs_per_worker: int = Field(default=0, ge=0, description="Jobs after which a worker restarts; 0 means never.")
     shutdown_seconds: float = Field(
         default=600.0, gt=0, description="Seconds that a worker may take to finish its job after a stop signal."
     )
-    heartbeat_seconds: float = Field(default=2.0, gt=0, description="Seconds between the heartbeats of a worker.")
+    heartbeat_seconds: float = Field(default=2.0, gt=0, description="Seconds between a worker's heartbeats.")
     stale_seconds: float = Field(
         default=8.0, gt=0, description="Seconds without a heartbeat after which a worker counts as dead."
     )
     time_limit_factor: float = Field(
-        default=20.0, gt=0, description="Limit on the device time for a recording, as a multiple of its length."
+        default=20.0, gt=0, description="Limit on a recording's device time, as a multiple of its length."
     )
-    time_limit_floor_seconds: float = Field(default=300.0, gt=0, description="Minimum of that limit in seconds.")
-    max_recording_hours: float = Field(default=24.0, gt=0, description="Longer recordings are refused.")
+    time_limit_floor_seconds: float = Field(
+        default=300.0, gt=0, description="Minimum limit on a recording's device time, in seconds."
+    )
+    max_recording_hours: float = Field(default=24.0, gt=0, description="Maximum length of a recording, in hours.")
 
     run_history_days: float | None = Field(
         default=None,
         ge=1,
-        description="Remove the details of Dagster's runs this many days after they ended, every night; the state of "
-        "all assets stays. Unset: keep everything.",
+        description="Days to keep details of ended Dagster runs (assets keep their state); if unset, forever.",
     )
 
     # --- refinement
     refinement: Literal["off", "direct", "batch"] = Field(
         default="direct",
-        description="How Claude refines: off (the vocabulary alone), direct, or batch (Message Batches at half the "
-        "price).",
+        description="How Claude refines: direct, batch (within a day, at half the price), or off (vocabulary only).",
     )
-    claude_model: str = Field(default="claude-sonnet-5-5", description="Claude model, by its API name.")
+    claude_model: str = Field(default="claude-sonnet-5-5", description="Claude model, by its name in the API.")
     claude_effort: Literal["default", "low", "medium", "high", "xhigh", "max"] = Field(
-        default="medium", description="Claude's effort; default: the model's own."
+        default="medium", description="How much Claude may think; default leaves it to the model."
     )
     claude_parallel_windows: int = Field(
-        default=4, ge=1, le=64, description="Windows of one recording sent to Claude in parallel."
+        default=4, ge=1, le=64, description="Number of windows of a recording to send to Claude in parallel."
     )
     claude_batch_recordings: int = Field(
-        default=20, ge=1, description="Number of waiting recordings at which a batch is submitted."
+        default=20, ge=1, description="Number of waiting recordings at which a message batch is submitted."
     )
     claude_batch_minutes: float = Field(
-        default=15.0, ge=0, description="Minutes after which a waiting recording is submitted even in a small batch."
+        default=15.0, ge=0, description="Minutes that a recording waits at most before a message batch is submitted."
     )
     claude_max_dollars_per_recording: float = Field(
         default=5.0,
         ge=0,
-        description="Budget in dollars for one recording; a recording that would cost more stays unrefined.",
+        description="Dollars that a recording may cost in 24 hours; one that would cost more stays unrefined.",
     )
     claude_max_dollars_per_day: float = Field(
         default=50.0,
         ge=0,
-        description="Budget in dollars for one day (UTC); once it is used up, recordings stay unrefined.",
+        description="Dollars that all recordings may cost in a day (UTC); those beyond stay unrefined.",
     )
 
     # --- embeddings and insights
     embedder: str = Field(
         default="all-MiniLM-L6-v2",
-        description="Embedding model: a sentence-transformers name or folder, or amazon.titan-embed-text-v2:0; "
-        "none: recordings are not indexed for search.",
+        description="Embedding model for search: a sentence-transformers name or folder, "
+        "amazon.titan-embed-text-v2:0, or none.",
     )
     insights: Literal["local", "comprehend"] = Field(
-        default="local",
-        validate_default=True,
-        description="Analyser of the text: local libraries, or AWS Comprehend.",
+        default="local", validate_default=True, description="Analyse the text with local libraries or AWS Comprehend."
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
