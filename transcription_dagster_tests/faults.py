@@ -98,7 +98,7 @@ def kill(worker: WorkerStatus) -> psutil.Process:
 
 
 @contextmanager
-def killing_whoever_works_on(system: System, recording: str) -> Iterator[list[str]]:
+def killing_executors_of(system: System, recording: str) -> Iterator[list[str]]:
     """Repeatedly kill every executor that transcribes `recording`; yield the names of the killed."""
     killed: list[str] = []
     over = threading.Event()

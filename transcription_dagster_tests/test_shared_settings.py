@@ -157,9 +157,9 @@ def test_a_refining_worker_needs_claudes_credentials_exactly_if_the_document_say
 
 def test_credentials_do_not_matter_to_executors(engine: Engine, database_url: str, tmp_path: Path) -> None:
     push(machine(tmp_path, refinement="direct"), engine, has_credentials=True)
-    as_worker(machine(tmp_path), database_url, has_credentials=None)
+    assert as_worker(machine(tmp_path), database_url, has_credentials=None).refinement == "direct"
     push(machine(tmp_path, refinement="off"), engine, has_credentials=True)
-    as_worker(machine(tmp_path), database_url, has_credentials=False)
+    assert as_worker(machine(tmp_path), database_url, has_credentials=False).refinement == "off"
 
 
 def test_without_a_document_workers_refuse_to_start(database_url: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from transcription_dagster.pool.worker_registry import WorkerRecord
 from transcription_dagster.settings import Settings
 from transcription_dagster.store.scratch import try_out
 from transcription_dagster.workers.main_thread import MainThread, watch_stop_signals
-from transcription_dagster.workers.work_loop import WorkInterrupted, WorkLoop, end
+from transcription_dagster.workers.work_loop import WorkInterrupted, WorkLoop, end_task
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class PoolWorker(Generic[ClaimT]):
             elif seconds_idle >= _LEAVE_SECONDS:
                 logger.warning("the database does not answer: leaving without freeing the slot")
                 for task in (life, *self._tasks):
-                    await end(task)
+                    await end_task(task)
         if not life.cancelled():
             life.result()
 
@@ -191,12 +191,12 @@ class PoolWorker(Generic[ClaimT]):
                 self.show("idle")
                 await self.work.run()
             except Exception as error:
-                await end(publisher)
+                await end_task(publisher)
                 await self._record_error(error)
                 raise
             else:
                 # A late heartbeat must not recreate the row.
-                await end(publisher)
+                await end_task(publisher)
                 await worker_registry.free_slot(self._connector, self.record)
         finally:
             await self.queue.connector.close_async()

@@ -30,7 +30,7 @@ class WorkInterrupted(Exception):
         super().__init__(reason)
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end_task(task: asyncio.Task[None]) -> None:
     """Cancel `task` until it has ended: before Python 3.12 `asyncio.wait_for`, which libraries use, may lose one."""
     while not task.done():
         task.cancel()
@@ -90,7 +90,7 @@ class WorkLoop(Generic[ClaimT]):
                 if not self._draining.is_set() and not await self._take_one():
                     await self._woken(None)
         finally:
-            await end(watcher)
+            await end_task(watcher)
         await self._finish_all()
 
     async def _woken(self, seconds: float | None) -> None:

@@ -10,7 +10,7 @@ from transcription_dagster.pool.liveness import HANGING_SECONDS, Heartbeat, Iden
 
 STALE, BEAT = 8.0, 2.0
 #: No process has this pid.
-NOBODY = 2**22 - 1
+NO_PROCESS = 2**22 - 1
 
 
 class Looks:
@@ -44,7 +44,7 @@ def test_a_worker_without_beats_for_long_enough_is_dead() -> None:
 
 def test_a_single_observation_declares_no_worker_dead() -> None:
     assert not Looks().dead("1", after=0)
-    assert not Looks(place=this_place(), pid=NOBODY).dead("1", after=0)
+    assert not Looks(place=this_place(), pid=NO_PROCESS).dead("1", after=0)
 
 
 def test_a_beating_worker_is_never_declared_dead() -> None:
@@ -54,12 +54,16 @@ def test_a_beating_worker_is_never_declared_dead() -> None:
 
 
 def test_a_beat_outweighs_a_missing_process() -> None:
-    looks = Looks(place=this_place(), pid=NOBODY)
+    looks = Looks(place=this_place(), pid=NO_PROCESS)
     assert not any(looks.dead(str(number), after=BEAT) for number in range(100))
 
 
 def test_a_missing_process_is_dead_after_two_beats_and_a_present_one_when_it_hangs() -> None:
-    missing, present, far = Looks(place=this_place(), pid=NOBODY), Looks(place=this_place(), pid=os.getpid()), Looks()
+    missing, present, far = (
+        Looks(place=this_place(), pid=NO_PROCESS),
+        Looks(place=this_place(), pid=os.getpid()),
+        Looks(),
+    )
     for looks in (missing, present, far):
         looks.dead("1", after=0)
     assert missing.seconds_until_dead() == 2 * BEAT
@@ -68,7 +72,7 @@ def test_a_missing_process_is_dead_after_two_beats_and_a_present_one_when_it_han
 
 
 def test_a_pid_in_another_namespace_is_ignored() -> None:
-    looks = Looks(place="another namespace", pid=NOBODY)
+    looks = Looks(place="another namespace", pid=NO_PROCESS)
     looks.dead("1", after=0)
     assert looks.seconds_until_dead() == STALE
 

@@ -151,7 +151,7 @@ def test_without_a_terminal_long_lines_are_not_cut() -> None:
     ("executors", "said"),
     [
         ([executor()], ["cuda:0", "━", ONE.uuid, "[bold]news[/bold]"]),
-        ([executor(recording="somebody-elses")], ["somebody-elses"]),
+        ([executor(recording="of-another-batch")], ["of-another-batch"]),
         ([executor(state="starting", recording=None, progress=None, device=None)], ["gpu-0", "starting"]),
         ([executor(state="idle", recording=None, last_error="CUDA out of memory")], ["CUDA out of memory"]),
         ([], ["No executor is alive"]),

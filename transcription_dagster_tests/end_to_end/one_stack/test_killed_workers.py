@@ -13,7 +13,7 @@ from transcription_dagster_tests.faults import (
     busy_run_worker,
     frozen,
     kill,
-    killing_whoever_works_on,
+    killing_executors_of,
     long_recording,
     requests_of,
     unfinished_jobs,
@@ -51,7 +51,7 @@ def test_a_killed_executors_recording_moves_to_another_and_its_run_succeeds(syst
 
 def test_a_recording_that_kills_three_executors_fails_with_their_history(system: System, tmp_path: Path) -> None:
     deadly, *others = system.register([long_recording(tmp_path, seconds=480), DEMO_RECORDINGS[0]])
-    with killing_whoever_works_on(system, deadly) as killed:
+    with killing_executors_of(system, deadly) as killed:
         run_id = system.launch([deadly])[deadly]
         wait_until(lambda: killed, 120, "an executor was killed")
         system.launch(others)

@@ -80,7 +80,7 @@ COUNTED = [Word(text, at, at + 0.5) for at, text in enumerate(["one", "two", "th
         ([Span(at, at + 0.5) for at in range(9)], False),
         ([], False),
     ],
-    ids=["each number", "each round", "one breath", "a round too many", "nobody"],
+    ids=["each number", "each round", "one breath", "a round too many", "no speech"],
 )
 def test_repetitions_were_spoken_if_each_has_speech_of_its_own(speech, spoken):
     assert was_spoken(Loop(0, 12, 3), COUNTED, speech) == spoken

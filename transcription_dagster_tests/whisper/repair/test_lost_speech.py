@@ -140,7 +140,7 @@ def test_words_of_the_first_pass_are_not_added_twice():
         ([Span(3, 3.6), Span(5, 5.6)], []),
         ([Span(0, 3)], [Span(1.3, 3)]),
     ],
-    ids=["nobody", "a breath", "a sentence", "with a pause", "two breaths", "after a word"],
+    ids=["no voice", "a breath", "a sentence", "with a pause", "two breaths", "after a word"],
 )
 def test_lost_speech_is_a_second_without_a_word_nearby(voice, lost):
     assert list(speech_without_words(FIRST.words, sounding(10, voice=voice))) == lost
