@@ -3,7 +3,7 @@
     python -m benchmarks.discovery --objects 100000 --latency-ms 0
 
 The bucket is a small server of the listing operation alone, in a process of its own: moto answers the same pages, but
-takes 0.4 s for each at this size. What the sensor knows is asked of a real Postgres.
+takes 0.4 s for each at this size. What the sensor knows comes from a real Postgres.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PREFIX = "incoming/"
 ETAG = "0123456789abcdef0123456789abcdef"
 NEW = 10
 FIRST_TICKS = 40
-ROOM = 50
+MAX_REQUESTS = 50
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -76,11 +76,12 @@ def first_ticks(kind: str, source: Source, database: str) -> str:
     for number in range(1, FIRST_TICKS + 1):
         state, seconds, requests = tick(source, state, database)
         times.append(seconds)
-        if requests != ROOM:
+        if requests != MAX_REQUESTS:
             raise SystemExit(f"tick {number} asked for {requests} runs")
     mean, worst = sum(times) / len(times), max(times)
     return (
-        f"{kind}: {FIRST_TICKS} first ticks, {ROOM} runs each, all new: {mean:.2f} s on average, {worst:.2f} s at most"
+        f"{kind}: {FIRST_TICKS} first ticks, {MAX_REQUESTS} runs each, all new: {mean:.2f} s on average, "
+        f"{worst:.2f} s at most"
     )
 
 
@@ -96,7 +97,7 @@ def tick(source: Source, state: DiscoveryState, database: str) -> tuple[Discover
         lambda uuids: recordings.registered_sources(engine, uuids),
         lambda uuids: forgotten(engine, uuids),
         in_flight=(),
-        room=ROOM,
+        max_requests=MAX_REQUESTS,
     )
     recordings.register(
         engine,
