@@ -251,8 +251,8 @@ def judge(system: System, recordings: Sequence[str], outcome: Outcome) -> None:
 def status_is_clean(system: System) -> bool:
     """Return whether `transcription status` reports no problem."""
     command = [sys.executable, "-m", "transcription_dagster", "status", "--json"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False)
-    return shown.returncode == 0 and json.loads(shown.stdout)["problems"] == []
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return completed.returncode == 0 and json.loads(completed.stdout)["problems"] == []
 
 
 def alive(system: System) -> tuple[int, int]:

@@ -89,7 +89,7 @@ def _group_order(item: pytest.Item) -> int:
 def _shares_with_its_module(item: pytest.Item) -> bool:
     definitions = item.session._fixturemanager.getfixturedefs
     names = getattr(item, "fixturenames", ())
-    return any(found.scope == "module" for name in names for found in definitions(name, item) or ())
+    return any(definition.scope == "module" for name in names for definition in definitions(name, item) or ())
 
 
 @pytest.fixture

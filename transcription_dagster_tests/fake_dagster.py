@@ -99,7 +99,7 @@ class FakeDagster:
         run.job = job
         run.fate = self.fates.get(partition, "SUCCESS")
         self.runs[run.id] = run
-        self.peak = max(self.peak, sum(one.ended_at is None for one in self.runs.values()))
+        self.peak = max(self.peak, sum(added.ended_at is None for added in self.runs.values()))
         return run
 
     def make(self, params: dict[str, Any]) -> FakeRun:
@@ -126,10 +126,10 @@ class FakeDagster:
         assert (repository, name) == (LOCATION, "recordings")
         results = {}
         for variable, key in keys.items():
-            known = key in self.partitions
-            self.partitions += [] if known else [key]
+            exists = key in self.partitions
+            self.partitions += [] if exists else [key]
             results[variable] = {
-                "__typename": "DuplicateDynamicPartitionError" if known else "AddDynamicPartitionSuccess"
+                "__typename": "DuplicateDynamicPartitionError" if exists else "AddDynamicPartitionSuccess"
             }
         return results
 
@@ -140,7 +140,7 @@ class FakeDagster:
 
     def _Runs(self, filter: dict[str, Any], limit: int, cursor: str | None) -> dict[str, Any]:
         tags = {tag["key"]: tag["value"] for tag in filter.get("tags", [])}
-        found = [
+        selected = [
             run
             for run in reversed(self.runs.values())
             if run.id in filter.get("runIds", self.runs)
@@ -148,10 +148,10 @@ class FakeDagster:
             and run.job == filter.get("pipelineName", run.job)
             and tags.items() <= run.tags.items()
         ]
-        for run in found if "runIds" in filter else []:
+        for run in selected if "runIds" in filter else []:
             run.step()
-        documents = [run.document() for run in found]
-        start = next((index + 1 for index, one in enumerate(documents) if one["runId"] == cursor), 0)
+        documents = [run.document() for run in selected]
+        start = next((index + 1 for index, document in enumerate(documents) if document["runId"] == cursor), 0)
         return {"runsOrError": {"__typename": "Runs", "results": documents[start : start + limit]}}
 
     def _Transcripts(self, partitions: list[str]) -> dict[str, Any]:
@@ -162,10 +162,10 @@ class FakeDagster:
         results = []
         for run_id in ids:
             run = self.runs[run_id]
-            over = run.ended_at is not None
-            if not over:
+            ended = run.ended_at is not None
+            if not ended:
                 run.end("CANCELED")
-            results.append({"__typename": "TerminateRunFailure" if over else "TerminateRunSuccess"})
+            results.append({"__typename": "TerminateRunFailure" if ended else "TerminateRunSuccess"})
         return {"terminateRuns": {"__typename": "TerminateRunsResult", "terminateRunResults": results}}
 
     def _Materializations(self, id: str) -> dict[str, Any]:

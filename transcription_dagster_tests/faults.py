@@ -55,7 +55,7 @@ def busy_executor(system: System, recording: str, seconds: float = 120) -> Worke
 def progress_of(executor: WorkerStatus, recording: str) -> float | None:
     """Return an executor's progress on a recording; None if it does not work on it."""
     under_way = executor.work.recordings if executor.work else ()
-    return next((one.progress for one in under_way if one.recording == recording), None)
+    return next((job.progress for job in under_way if job.recording == recording), None)
 
 
 def busy_run_worker(system: System, run_id: str, seconds: float = 120) -> WorkerStatus:

@@ -19,13 +19,13 @@ _CLEARED_WORDS = {"IB_TOKEN", "PYTHONPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PR
 
 def without_the_callers(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the part of `environment` that a test process may keep; relative paths of test data become absolute."""
-    kept = {}
+    remaining = {}
     for name, value in environment.items():
         if name.startswith(TEST_DATA):
-            kept[name] = os.path.abspath(value) if Path(value).exists() else value
+            remaining[name] = os.path.abspath(value) if Path(value).exists() else value
         elif not name.startswith(_CLEARED) and name.upper() not in _CLEARED_WORDS:
-            kept[name] = value
-    return kept
+            remaining[name] = value
+    return remaining
 
 
 def isolate() -> Path:

@@ -31,8 +31,8 @@ def _refused() -> str:
         return "there is no unshare here"
     if os.geteuid() != 0:
         return "only root may make namespaces here"
-    tried = subprocess.run([*another_machine("elsewhere"), "true"], capture_output=True, text=True, check=False)
-    return tried.stderr.strip() if tried.returncode else ""
+    completed = subprocess.run([*another_machine("elsewhere"), "true"], capture_output=True, text=True, check=False)
+    return completed.stderr.strip() if completed.returncode else ""
 
 
 needs_namespaces = pytest.mark.skipif(bool(_refused()), reason=f"no namespaces: {_refused()}")

@@ -53,9 +53,9 @@ def message(text: str, *, stop_reason: str = "end_turn", thinking: bool = False,
     )
 
 
-def edits(*found: tuple[int, int, str, str, str], topics: Sequence[int] = (), **options: Any) -> Reply:
+def edits(*proposals: tuple[int, int, str, str, str], topics: Sequence[int] = (), **options: Any) -> Reply:
     """A message that proposes edits, each (first, last, old, new, kind)."""
-    listed = [dict(zip(("first", "last", "old", "new", "kind"), edit, strict=True)) for edit in found]
+    listed = [dict(zip(("first", "last", "old", "new", "kind"), fields, strict=True)) for fields in proposals]
     return message(json.dumps({"edits": listed, "topics": list(topics)}), **options)
 
 
@@ -105,7 +105,7 @@ class MessagesServer:
 
     def create_batch(self, requests: Sequence[dict[str, Any]]) -> Reply:
         ids = [request["custom_id"] for request in requests]
-        if len(set(ids)) < len(ids) or not all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", each) for each in ids):
+        if len(set(ids)) < len(ids) or not all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", custom_id) for custom_id in ids):
             return error(400, "invalid_request_error", text="custom_id")
         batch = {
             "id": f"msgbatch_{len(self.batches) + 1}",
@@ -186,13 +186,13 @@ def messages_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MessagesServer]
 def _objection(body: Mapping[str, Any]) -> Reply | None:
     """Return the reason for which the API would refuse the request with status 400."""
     schema = json.dumps(body.get("output_config", {}).get("format", {}))
-    wrong = [name for name in _FORBIDDEN if name in body]
-    wrong += [f"{name} in a schema" for name in _UNSUPPORTED_IN_SCHEMAS if f'"{name}"' in schema]
+    unsupported = [name for name in _FORBIDDEN if name in body]
+    unsupported += [f"{name} in a schema" for name in _UNSUPPORTED_IN_SCHEMAS if f'"{name}"' in schema]
     if body["messages"][-1]["role"] != "user":
-        wrong.append("prefill")
+        unsupported.append("prefill")
     if schema.count('"type": "object"') != schema.count('"additionalProperties": false'):
-        wrong.append("an object without additionalProperties: false")
-    return error(400, "invalid_request_error", text=f"not supported: {', '.join(wrong)}") if wrong else None
+        unsupported.append("an object without additionalProperties: false")
+    return error(400, "invalid_request_error", text=f"not supported: {', '.join(unsupported)}") if unsupported else None
 
 
 def _handler(state: MessagesServer) -> type[BaseHTTPRequestHandler]:
@@ -214,19 +214,19 @@ def _handler(state: MessagesServer) -> type[BaseHTTPRequestHandler]:
             if urlsplit(self.path).path == "/v1/messages/batches":
                 self._send(state.listed_batches())
                 return
-            _, _, rest = self.path.partition("/v1/messages/batches/")
-            batch_id, _, results = rest.partition("/")
+            _, _, tail = self.path.partition("/v1/messages/batches/")
+            batch_id, _, results = tail.partition("/")
             if batch_id not in state.batches:
                 self._send(error(404, "not_found_error"))
             else:
                 self._send(state.batch_results(batch_id) if results else state.described_batch(batch_id))
 
         def _authorised(self) -> bool:
-            shown = self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
-            if shown != KEY:
+            sent_key = self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
+            if sent_key != KEY:
                 # A careless server: it repeats the key that it refuses.
-                self._send(error(401, "authentication_error", text=f"invalid key {shown}"))
-            return shown == KEY
+                self._send(error(401, "authentication_error", text=f"invalid key {sent_key}"))
+            return sent_key == KEY
 
         def _send(self, reply: Reply) -> None:
             if reply.wait_for is not None:

@@ -147,19 +147,19 @@ class System:
             }
             for key in uuids
         ]
-        answer = self.graphql(LAUNCH_RUNS, runs=requests)["launchMultipleRuns"]["launchMultipleRunsResult"]
-        return [result["run"]["runId"] for result in answer]
+        results = self.graphql(LAUNCH_RUNS, runs=requests)["launchMultipleRuns"]["launchMultipleRunsResult"]
+        return [result["run"]["runId"] for result in results]
 
     def backfill(self, uuids: Sequence[str], assets: Sequence[str]) -> str:
         """Launch a backfill, like the UI's dialog; return its id."""
         parameters = {"partitionNames": list(uuids), "assetSelection": [{"path": [asset]} for asset in assets]}
-        answer = self.graphql(
+        result = self.graphql(
             """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
                  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
             p=parameters,
         )["launchPartitionBackfill"]
-        assert answer["__typename"] == "LaunchBackfillSuccess", answer
-        return answer["backfillId"]
+        assert result["__typename"] == "LaunchBackfillSuccess", result
+        return result["backfillId"]
 
     def graphql(self, query: str, **variables: object) -> dict[str, Any]:
         response = httpx.post(

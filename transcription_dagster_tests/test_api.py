@@ -76,9 +76,9 @@ def test_a_transcript_is_accepted_as_value_content_and_file(
     document = format_transcript(talk, "json")
     path = tmp_path / "talk.json"
     path.write_text(document, encoding="utf-8")
-    made = {format_transcript(given, kind) for given in (talk, document, document.encode(), path)}
-    assert made == {format_transcript(talk, kind)}
-    assert "cooper" in made.pop()
+    texts = {format_transcript(accepted, kind) for accepted in (talk, document, document.encode(), path)}
+    assert texts == {format_transcript(talk, kind)}
+    assert "cooper" in texts.pop()
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(talk: Transcript) -> None:
@@ -133,7 +133,7 @@ def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda: format_transcript({}), "a transcript is .* not dict"),  # type: ignore[arg-type]
         (lambda: refine(None, claude=False), "a transcript is .* not NoneType"),  # type: ignore[arg-type]
@@ -147,8 +147,8 @@ def test_remarks_are_warnings_unless_handled(tmp_path: Path) -> None:
         (lambda: apply_corrections(SRT, None), "not NoneType"),  # type: ignore[arg-type]
     ],
 )
-def test_an_argument_of_the_wrong_type_is_reported(call: Callable[[], object], says: str) -> None:
-    with pytest.raises(TypeError, match=says):
+def test_an_argument_of_the_wrong_type_is_reported(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         call()
 
 

@@ -58,6 +58,6 @@ def test_a_refusal_says_what_to_do(code: str, advice: str) -> None:
 def test_errors_and_logs_contain_no_secret(error: BotoCoreError) -> None:
     with pytest.raises(TranscriptionError) as caught, aws_errors("entities"):
         raise error
-    shown = "".join(traceback.format_exception(caught.value))
-    assert SECRET not in shown
-    assert SECRET.replace(" ", "-") not in shown
+    traceback_text = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in traceback_text
+    assert SECRET.replace(" ", "-") not in traceback_text

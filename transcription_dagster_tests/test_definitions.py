@@ -181,7 +181,10 @@ def test_what_is_made_from_the_cue_rules_becomes_stale_together() -> None:
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         versions[raised] = json.loads(result.stdout)
     present = versions.pop("pass")
-    changed = [sorted(name for name in present if found[name] != present[name]) for found in versions.values()]
+    changed = [
+        sorted(name for name in present if changed_versions[name] != present[name])
+        for changed_versions in versions.values()
+    ]
     assert changed == [FROM_CUES, [name for name in FROM_CUES if not name.startswith("captions")]]
 
 
@@ -201,15 +204,17 @@ def names_in(asset: dg.AssetsDefinition) -> set[str]:
 
 def names_of(function: FunctionType) -> set[str]:
     used = [function.__globals__.get(name) for name in function.__code__.co_names]
-    helpers = [each for each in used if isinstance(each, FunctionType) and each.__module__ == function.__module__]
+    helpers = [
+        helper for helper in used if isinstance(helper, FunctionType) and helper.__module__ == function.__module__
+    ]
     return set(function.__code__.co_names).union(*map(names_of, helpers))
 
 
 @pytest.mark.parametrize("job", sorted(JOBS.values()))
 def test_every_job_can_be_backfilled(job: str) -> None:
-    found = defs.resolve_job_def(job)
-    assert found.partitions_def == defs.resolve_assets_def("audio").partitions_def
-    assert found.description
+    definition = defs.resolve_job_def(job)
+    assert definition.partitions_def == defs.resolve_assets_def("audio").partitions_def
+    assert definition.description
 
 
 def test_every_check_is_kept_for_each_recording() -> None:

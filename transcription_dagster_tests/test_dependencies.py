@@ -41,11 +41,11 @@ def distribution(requirement: str) -> str:
 
 def without_dependency(modules: Iterable[str], dependencies: Iterable[str]) -> dict[str, set[str]]:
     """Return the modules that no dependency provides, with the distributions that hold them."""
-    known = {distribution(each) for each in dependencies}
-    known |= {name for name, parent in COMES_WITH.items() if parent in known}
+    declared = {distribution(dependency) for dependency in dependencies}
+    declared |= {name for name, parent in COMES_WITH.items() if parent in declared}
     providers = packages_distributions()
-    found = {module: {distribution(name) for name in providers.get(module, ())} for module in modules}
-    return {module: names for module, names in found.items() if not names & known}
+    distributions = {module: {distribution(name) for name in providers.get(module, ())} for module in modules}
+    return {module: names for module, names in distributions.items() if not names & declared}
 
 
 def imported_libraries() -> set[str]:

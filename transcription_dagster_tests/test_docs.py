@@ -68,14 +68,14 @@ def test_documented_commands_parse(arguments: list[str], tmp_path: Path, monkeyp
             Path(argument).touch()
     command: click.Command = transcription
     context = None
-    rest = arguments
+    remaining = arguments
     while isinstance(command, click.Group):
         context = click.Context(command, parent=context)
-        name, found, rest = command.resolve_command(context, rest)
-        assert found is not None, name
-        command = found
-    if "--help" not in rest:
-        command.make_context(arguments[0], list(rest), parent=context)
+        name, subcommand, remaining = command.resolve_command(context, remaining)
+        assert subcommand is not None, name
+        command = subcommand
+    if "--help" not in remaining:
+        command.make_context(arguments[0], list(remaining), parent=context)
 
 
 @pytest.mark.parametrize("example", blocks("yaml"))
@@ -96,9 +96,9 @@ def test_a_worklist_is_loaded(example: str, tmp_path: Path) -> None:
 
 
 def test_documented_settings_exist() -> None:
-    known = {f"TRANSCRIPTION_{name.upper()}" for name in Settings.model_fields}
+    existing = {f"TRANSCRIPTION_{name.upper()}" for name in Settings.model_fields}
     named = {name for page in PAGES for name in _SETTING.findall(page.read_text("utf-8"))}
-    assert named - known <= set(), named - known
+    assert named - existing <= set(), named - existing
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=str)

@@ -24,8 +24,8 @@ def uncommented(tmp_path: Path) -> Path:
 
 
 def test_it_names_every_setting_and_no_other(uncommented: Path):
-    wanted = {f"TRANSCRIPTION_{name.upper()}" for name in Settings.model_fields if name not in NOT_IN_A_FILE}
-    assert set(dotenv_values(uncommented)) == wanted | FOREIGN
+    expected = {f"TRANSCRIPTION_{name.upper()}" for name in Settings.model_fields if name not in NOT_IN_A_FILE}
+    assert set(dotenv_values(uncommented)) == expected | FOREIGN
 
 
 def test_unchanged_it_sets_nothing():

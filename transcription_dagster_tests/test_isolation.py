@@ -72,5 +72,10 @@ def test_the_callers_environment_and_env_file_are_not_touched(processes: str, tm
 def test_the_path_of_test_data_is_kept_and_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "speech").mkdir()
-    given = {"TRANSCRIPTION_TEST_SPEECH": "speech", "TRANSCRIPTION_STORE": "s3://bucket", "ib_token": "x", "PATH": "p"}
-    assert without_the_callers(given) == {"TRANSCRIPTION_TEST_SPEECH": str(tmp_path / "speech"), "PATH": "p"}
+    environment = {
+        "TRANSCRIPTION_TEST_SPEECH": "speech",
+        "TRANSCRIPTION_STORE": "s3://bucket",
+        "ib_token": "x",
+        "PATH": "p",
+    }
+    assert without_the_callers(environment) == {"TRANSCRIPTION_TEST_SPEECH": str(tmp_path / "speech"), "PATH": "p"}

@@ -89,13 +89,13 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def imports_upwards(part: str, source: str) -> list[str]:
     """Return the imports in a part's source that its level does not allow."""
-    wrong = []
+    upward = []
     for line, name in imported(ast.parse(source)):
-        package, _, rest = name.partition(".")
-        target = rest.split(".")[0]
+        package, _, path_within = name.partition(".")
+        target = path_within.split(".")[0]
         if package == NAME and target in RANKS and target != part and RANKS[target] >= RANKS[part]:
-            wrong.append(f"{line}: {name}")
-    return wrong
+            upward.append(f"{line}: {name}")
+    return upward
 
 
 def libraries_out_of_place(part: str, source: str, confined: Mapping[str, set[str]] = CONFINED) -> list[str]:
@@ -129,8 +129,8 @@ def test_every_file_named_in_the_architecture_exists() -> None:
 
 
 def test_a_level_imports_only_from_levels_below_it() -> None:
-    wrong = {str(path.relative_to(PACKAGE)): imports_upwards(part_of(path), text) for path, text in sources()}
-    assert {path: imports for path, imports in wrong.items() if imports} == {}
+    upward = {str(path.relative_to(PACKAGE)): imports_upwards(part_of(path), text) for path, text in sources()}
+    assert {path: imports for path, imports in upward.items() if imports} == {}
 
 
 def first_circle(modules: Mapping[str, str]) -> list[str]:
@@ -140,7 +140,9 @@ def first_circle(modules: Mapping[str, str]) -> list[str]:
         for module, source in modules.items()
     }
     try:
-        TopologicalSorter({module: (found & modules.keys()) - {module} for module, found in names.items()}).prepare()
+        TopologicalSorter(
+            {module: (imported_modules & modules.keys()) - {module} for module, imported_modules in names.items()}
+        ).prepare()
     except CycleError as error:
         return error.args[1]
     return []
@@ -153,14 +155,16 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_a_circle_is_seen_however_late_its_imports_are() -> None:
-    late = "def later():\n    from one import two\n"
-    assert set(first_circle({"one.two": "import one.three", "one.three": late})) == {"one.two", "one.three"}
+    late_import = "def later():\n    from one import two\n"
+    assert set(first_circle({"one.two": "import one.three", "one.three": late_import})) == {"one.two", "one.three"}
     assert first_circle({"one.two": "import one.three", "one.three": "import one.four", "one.four": ""}) == []
 
 
 def test_libraries_stay_where_they_belong() -> None:
-    wrong = {str(path.relative_to(PACKAGE)): libraries_out_of_place(part_of(path), text) for path, text in sources()}
-    assert {path: imports for path, imports in wrong.items() if imports} == {}
+    misplaced = {
+        str(path.relative_to(PACKAGE)): libraries_out_of_place(part_of(path), text) for path, text in sources()
+    }
+    assert {path: imports for path, imports in misplaced.items() if imports} == {}
 
 
 def test_upward_imports_are_found_anywhere() -> None:
@@ -184,8 +188,8 @@ def later():
 
 def trees_with(*words: str) -> list[tuple[str, ast.Module]]:
     """Return the files that contain one of the words, by their paths in the package."""
-    found = [(path, text) for path, text in sources() if any(word in text for word in words)]
-    return [(str(path.relative_to(PACKAGE)), ast.parse(text)) for path, text in found]
+    matching = [(path, text) for path, text in sources() if any(word in text for word in words)]
+    return [(str(path.relative_to(PACKAGE)), ast.parse(text)) for path, text in matching]
 
 
 def reads_settings(tree: ast.AST) -> list[int]:
@@ -209,17 +213,17 @@ def on_import(tree: ast.Module) -> ast.Module:
 
 def sets_variables(tree: ast.AST) -> list[int]:
     """Return the lines that change the environment of the process."""
-    found = []
+    line_numbers = []
     for node in ast.walk(tree):
         written = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and node.value
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func
         if called and ast.unparse(called) in ("os.putenv", "os.unsetenv"):
-            found.append(called.lineno)
+            line_numbers.append(called.lineno)
         if called and called.attr in ("setdefault", "update", "pop", "clear"):
             written = called.value
         if written and ast.unparse(written) == "os.environ":
-            found.append(written.lineno)
-    return found
+            line_numbers.append(written.lineno)
+    return line_numbers
 
 
 def test_settings_are_read_at_the_edge_and_handed_down() -> None:

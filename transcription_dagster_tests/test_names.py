@@ -43,11 +43,11 @@ def functions(tree: ast.Module) -> Iterator[str]:
 
 def repeated(named: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
     """Return the public names that several modules define, with these modules."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    modules_of: defaultdict[str, set[str]] = defaultdict(set)
     for module, names in named:
         for name in names:
-            found[name].add(module)
-    return {name: sorted(where) for name, where in found.items() if len(where) > 1 and not name.startswith("_")}
+            modules_of[name].add(module)
+    return {name: sorted(where) for name, where in modules_of.items() if len(where) > 1 and not name.startswith("_")}
 
 
 def ambiguous_functions(package: Iterable[Module]) -> list[str]:
@@ -57,8 +57,10 @@ def ambiguous_functions(package: Iterable[Module]) -> list[str]:
     """
     package = list(package)
     shared = repeated((name, functions(tree)) for name, tree in package if not name.startswith(COMMANDS))
-    taken = {f"{NAME}.{module}.{name}" for name, where in shared.items() for module in where}
-    return [f"{module}:{line}: {name}" for module, tree in package for line, name in imported(tree) if name in taken]
+    ambiguous = {f"{NAME}.{module}.{name}" for name, where in shared.items() for module in where}
+    return [
+        f"{module}:{line}: {name}" for module, tree in package for line, name in imported(tree) if name in ambiguous
+    ]
 
 
 def test_each_class_and_each_type_has_a_name_of_its_own() -> None:
@@ -70,13 +72,15 @@ def test_a_function_that_shares_its_name_is_called_by_its_module() -> None:
 
 
 def test_repeated_names_are_seen() -> None:
-    one = ast.parse("class Turn: ...\nSpan = tuple[float, float]\nLIMITS = {}[0]\ndef find(): ...\ndef _own(): ...")
-    other = ast.parse("class Turn: ...\nclass Span: ...\nclass LIMITS: ...\ndef find(): ...\ndef _own(): ...")
+    first = ast.parse("class Turn: ...\nSpan = tuple[float, float]\nLIMITS = {}[0]\ndef find(): ...\ndef _own(): ...")
+    second = ast.parse("class Turn: ...\nclass Span: ...\nclass LIMITS: ...\ndef find(): ...\ndef _own(): ...")
     reader = ast.parse(f"from {NAME} import one\nfrom {NAME}.one import find")
     command = ast.parse("def find(): ...")
-    assert repeated([("one", types(one)), ("other", types(other))]) == {
+    assert repeated([("one", types(first)), ("other", types(second))]) == {
         "Turn": ["one", "other"],
         "Span": ["one", "other"],
     }
-    assert ambiguous_functions([("one", one), ("other", other), ("reader", reader)]) == [f"reader:2: {NAME}.one.find"]
-    assert ambiguous_functions([("one", one), ("cli.find", command), ("reader", reader)]) == []
+    assert ambiguous_functions([("one", first), ("other", second), ("reader", reader)]) == [
+        f"reader:2: {NAME}.one.find"
+    ]
+    assert ambiguous_functions([("one", first), ("cli.find", command), ("reader", reader)]) == []

@@ -14,9 +14,11 @@ pytestmark = pytest.mark.slow
 LOAD = "import transcription_dagster.whisper.engine"
 
 
-@pytest.mark.parametrize(("given", "read"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
-def test_waiting_threads_sleep_unless_told_otherwise(given: dict[str, str], read: str) -> None:
+@pytest.mark.parametrize(("variables", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_waiting_threads_sleep_unless_told_otherwise(variables: dict[str, str], policy: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    environment |= {"OMP_DISPLAY_ENV": "true", **given}
-    shown = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=True)
-    assert f"OMP_WAIT_POLICY = '{read}'" in shown.stderr
+    environment |= {"OMP_DISPLAY_ENV": "true", **variables}
+    completed = subprocess.run(
+        [sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=True
+    )
+    assert f"OMP_WAIT_POLICY = '{policy}'" in completed.stderr

@@ -78,8 +78,8 @@ def test_every_private_name_is_listed() -> None:
 
 @pytest.mark.parametrize(("module", "owner", "attribute"), sorted(INHERITED))
 def test_inherited_private_members_exist(module: str, owner: str, attribute: str) -> None:
-    found = getattr(__import__(module, fromlist=[owner]), owner)
-    assert inspect.getattr_static(found, attribute) is not None
+    inheritor = getattr(__import__(module, fromlist=[owner]), owner)
+    assert inspect.getattr_static(inheritor, attribute) is not None
 
 
 def test_the_body_of_dagsters_execute_run_command_takes_these_arguments() -> None:

@@ -50,8 +50,8 @@ def test_a_child_process_works_with_the_same_setting(field: str, monkeypatch: py
 
 
 def test_defaults_are_not_passed_to_a_child_process():
-    told = {name for name in child_environment(load_settings()) if name.startswith("TRANSCRIPTION_")}
-    assert {name for name in told if not name.startswith(TEST_DATA)} == set()
+    passed = {name for name in child_environment(load_settings()) if name.startswith("TRANSCRIPTION_")}
+    assert {name for name in passed if not name.startswith(TEST_DATA)} == set()
 
 
 def test_cudas_own_selection_keeps_its_name():

@@ -51,8 +51,8 @@ def as_worker(settings: Settings, url: str, *, in_stack: bool = False, has_crede
 
 
 def test_a_document_holds_only_shared_settings(tmp_path: Path) -> None:
-    own = machine(tmp_path, database_url=SecretStr(f"postgresql://u:{SECRET}@h/d"), port=4000)
-    document = document_of(own, has_credentials=True)
+    main = machine(tmp_path, database_url=SecretStr(f"postgresql://u:{SECRET}@h/d"), port=4000)
+    document = document_of(main, has_credentials=True)
     assert set(document) == {*SHARED, CREDENTIALS}
     assert SECRET not in json.dumps(document)
 
@@ -74,7 +74,7 @@ def test_the_same_settings_have_the_same_digest_on_every_machine(tmp_path: Path)
     assert document_digest(documents[0]) == document_digest(documents[1])
     (second / "here.pt").write_bytes(b"other weights")
     changed = document_of(machine(second, model=str(second / "here.pt"), store=store), has_credentials=False)
-    assert {found.variable for found in changed_values(changed, documents[0])} == {
+    assert {change.variable for change in changed_values(changed, documents[0])} == {
         "TRANSCRIPTION_MODEL",
         "TRANSCRIPTION_VOCABULARY",
     }
@@ -101,15 +101,15 @@ def test_a_machine_without_settings_uses_the_document(engine: Engine, database_u
         cpu_executors=7,
     )
     assert push(main, engine, has_credentials=False) is None
-    other = as_worker(machine(tmp_path / "other", database_url=SecretStr(database_url)), database_url)
+    worker = as_worker(machine(tmp_path / "other", database_url=SecretStr(database_url)), database_url)
     for name in set(SHARED) - {"model", "vocabulary"}:
-        assert getattr(other, name) == getattr(main, name), name
-    assert other.cpu_executors == 1
-    assert other.home == tmp_path / "other"
-    assert other.vocabulary is not None
-    assert read_vocabulary(other.vocabulary) == read_vocabulary(tmp_path / "terms.csv")
-    fetched = local_path(other.model, other.home, other.store_url)
-    assert Path(fetched).is_relative_to(other.home)
+        assert getattr(worker, name) == getattr(main, name), name
+    assert worker.cpu_executors == 1
+    assert worker.home == tmp_path / "other"
+    assert worker.vocabulary is not None
+    assert read_vocabulary(worker.vocabulary) == read_vocabulary(tmp_path / "terms.csv")
+    fetched = local_path(worker.model, worker.home, worker.store_url)
+    assert Path(fetched).is_relative_to(worker.home)
     assert Path(fetched).name == "own.pt"
     assert Path(fetched).read_bytes() == b"weights"
 
@@ -119,21 +119,21 @@ def test_a_contradiction_is_refused_with_all_differences_and_no_secret(
 ) -> None:
     push(machine(tmp_path / "main", model="large-v3", language="de"), engine, has_credentials=False)
     template = f"https://user:{SECRET}@ib.example.org/{{uuid}}?token={SECRET}"
-    other = machine(
+    worker = machine(
         tmp_path / "other",
         database_url=SecretStr(database_url),
         model="medium",
         language="de",
         ib_url_template=template,
     )
-    with pytest.raises(InvalidSetting) as refused:
-        as_worker(other, database_url)
-    said = str(refused.value)
-    assert "TRANSCRIPTION_MODEL: medium here, large-v3 in the database" in said
-    assert "TRANSCRIPTION_IB_URL_TEMPLATE: https://ib.example.org/{uuid} here, not set in the database" in said
-    assert "LANGUAGE" not in said
-    assert SECRET not in said
-    assert "version 1 (" in said
+    with pytest.raises(InvalidSetting) as caught:
+        as_worker(worker, database_url)
+    message = str(caught.value)
+    assert "TRANSCRIPTION_MODEL: medium here, large-v3 in the database" in message
+    assert "TRANSCRIPTION_IB_URL_TEMPLATE: https://ib.example.org/{uuid} here, not set in the database" in message
+    assert "LANGUAGE" not in message
+    assert SECRET not in message
+    assert "version 1 (" in message
 
 
 def test_processes_of_a_stack_follow_the_document_over_their_environment(
@@ -143,16 +143,16 @@ def test_processes_of_a_stack_follow_the_document_over_their_environment(
     assert as_worker(machine(tmp_path, model="medium"), database_url, in_stack=True).model == "large-v3"
 
 
-@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("has_credentials", [True, False])
 @pytest.mark.parametrize("in_stack", [True, False])
 def test_a_refining_worker_needs_claudes_credentials_exactly_if_the_document_says_so(
-    engine: Engine, database_url: str, tmp_path: Path, there: bool, in_stack: bool
+    engine: Engine, database_url: str, tmp_path: Path, has_credentials: bool, in_stack: bool
 ) -> None:
-    push(machine(tmp_path, refinement="direct"), engine, has_credentials=there)
-    other = machine(tmp_path / "other")
-    as_worker(other, database_url, in_stack=in_stack, has_credentials=there)
+    push(machine(tmp_path, refinement="direct"), engine, has_credentials=has_credentials)
+    worker = machine(tmp_path / "other")
+    as_worker(worker, database_url, in_stack=in_stack, has_credentials=has_credentials)
     with pytest.raises(InvalidSetting, match=r"ANTHROPIC_API_KEY: (not set|set) here, (set|not set) in the database"):
-        as_worker(other, database_url, in_stack=in_stack, has_credentials=not there)
+        as_worker(worker, database_url, in_stack=in_stack, has_credentials=not has_credentials)
 
 
 def test_credentials_do_not_matter_to_executors(engine: Engine, database_url: str, tmp_path: Path) -> None:
@@ -169,17 +169,17 @@ def test_without_a_document_workers_refuse_to_start(database_url: str, tmp_path:
 
 def test_a_push_makes_a_version_only_if_something_changed(engine: Engine, tmp_path: Path) -> None:
     push(machine(tmp_path), engine, has_credentials=False)
-    same = push(machine(tmp_path), engine, has_credentials=False)
+    unchanged = push(machine(tmp_path), engine, has_credentials=False)
     before = push(machine(tmp_path, language="de"), engine, has_credentials=False)
-    now = settings_documents.current(engine)
-    assert same is not None
+    current = settings_documents.current(engine)
+    assert unchanged is not None
     assert before is not None
-    assert now is not None
-    assert (same.version, before.version) == (1, 1)
-    assert now.version == settings_documents.current_version(engine) == before.version + 1
-    assert now.document["language"] == "de"
-    assert now.host
-    assert now.pushed_by
+    assert current is not None
+    assert (unchanged.version, before.version) == (1, 1)
+    assert current.version == settings_documents.current_version(engine) == before.version + 1
+    assert current.document["language"] == "de"
+    assert current.host
+    assert current.pushed_by
 
 
 def test_a_newer_programs_document_is_read_and_an_invalid_one_refused(engine: Engine, tmp_path: Path) -> None:
@@ -208,10 +208,10 @@ def test_a_folder_is_shared_completely(tmp_path: Path) -> None:
     file = identify(folder)
     store = (tmp_path / "store").as_uri()
     shared_files.publish(file, folder, store)
-    there = local_copy(file, tmp_path / "other", store)
-    assert identify(there) == file
-    assert (there / "parts" / "weights").read_bytes() == b"w" * 1000
-    assert not [left for left in there.parent.iterdir() if left.name not in ("model", ".lock")]
+    copy = local_copy(file, tmp_path / "other", store)
+    assert identify(copy) == file
+    assert (copy / "parts" / "weights").read_bytes() == b"w" * 1000
+    assert not [path for path in copy.parent.iterdir() if path.name not in ("model", ".lock")]
 
 
 def test_a_file_changed_since_is_not_used(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from transcription_dagster.urls import UNREADABLE, path_in, shown_url, without_s
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "expected"),
     [
         ("https://media.example.org/a%20b.mp3?X-Amz-Signature=s3cr3t&x=1", "https://media.example.org/a%20b.mp3"),
         ("https://user:s3cr3t@media.example.org:8443/a.mp3#s3cr3t", "https://media.example.org:8443/a.mp3"),
@@ -23,8 +23,8 @@ from transcription_dagster.urls import UNREADABLE, path_in, shown_url, without_s
         ("/data/a?b.mp3", "/data/a?b.mp3"),
     ],
 )
-def test_only_scheme_host_and_path_are_shown(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+def test_only_scheme_host_and_path_are_shown(url: str, expected: str) -> None:
+    assert shown_url(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_the_path_in_a_url_is_not_escaped(url: str, path: str) -> None:
 
 
 def test_secrets_are_removed_from_urls_in_a_sentence() -> None:
-    said = "could not open 'https://u:s3cr3t@host/a?sig=s3cr3t' (see https://host/help?x=s3cr3t)"
-    assert without_secrets(said) == "could not open 'https://host/a' (see https://host/help)"
+    sentence = "could not open 'https://u:s3cr3t@host/a?sig=s3cr3t' (see https://host/help?x=s3cr3t)"
+    assert without_secrets(sentence) == "could not open 'https://host/a' (see https://host/help)"
 
 
 @pytest.mark.parametrize("end", [".", ",", ":", ";", "!", "?", ")", ").", ": a database has one"])

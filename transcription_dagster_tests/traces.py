@@ -15,7 +15,7 @@ SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog
 
 def in_database(url: str, *words: str) -> list[str]:
     """Return the tables with a row that holds one of the words, each with the first such row."""
-    found = []
+    traces = []
     with psycopg.connect(url) as connection:
         tables = connection.execute(_TABLES).fetchall()
         assert len(tables) > 20, "the dump misses tables"
@@ -25,8 +25,8 @@ def in_database(url: str, *words: str) -> list[str]:
                 text = b"".join(rows).decode()
             hits = [row for row in text.splitlines() if any(word in row for word in words)]
             if hits:
-                found.append(f"{schema}.{table}: {len(hits)} rows, such as {hits[0][:1000]}")
-    return found
+                traces.append(f"{schema}.{table}: {len(hits)} rows, such as {hits[0][:1000]}")
+    return traces
 
 
 def in_files(folder: Path, *words: str, without: Sequence[Path] = ()) -> list[str]:
@@ -36,6 +36,6 @@ def in_files(folder: Path, *words: str, without: Sequence[Path] = ()) -> list[st
         str(path)
         for path in folder.rglob("*")
         if path.is_file()
-        and not any(path.is_relative_to(other) for other in without)
+        and not any(path.is_relative_to(excluded) for excluded in without)
         and (any(word in str(path) for word in words) or any(word in path.read_bytes() for word in sought))
     ]

@@ -73,8 +73,8 @@ def test_two_simultaneous_voices_are_split():
 
 
 def test_voices_with_quiet_cross_talk_are_split():
-    one, other = turns(voice(1), first=True), turns(voice(2), first=False)
-    assert decide(one + 0.15 * other, other + 0.15 * one).separate == (0, 1)
+    left, right = turns(voice(1), first=True), turns(voice(2), first=False)
+    assert decide(left + 0.15 * right, right + 0.15 * left).separate == (0, 1)
 
 
 @pytest.mark.parametrize("delay", [0, 1, 150])

@@ -60,13 +60,13 @@ def decode(source: Path, language: str | None = None) -> tuple[AudioFacts, np.nd
 
 
 @pytest.mark.parametrize(
-    ("language", "heard"),
+    ("language", "hertz"),
     [("en", ENGLISH), ("eng", ENGLISH), ("en-GB", ENGLISH), ("fr", FRENCH), ("de", FRENCH), (None, FRENCH)],
 )
-def test_the_track_in_the_recordings_language_is_used(tmp_path, language, heard):
+def test_the_track_in_the_recordings_language_is_used(tmp_path, language, hertz):
     source = write_tracks(tmp_path / "a", (FRENCH, {"language": "fre"}), (ENGLISH, {"language": "eng"}))
     facts, samples = decode(source, language)
-    assert pitch(samples) == pytest.approx(heard, abs=1)
+    assert pitch(samples) == pytest.approx(hertz, abs=1)
     assert facts.track.startswith("of 2 audio tracks")
     assert ("in the recording's language" in facts.track) == (language is not None and language != "de")
 

@@ -248,9 +248,9 @@ def test_nan_samples_become_silence(tmp_path, kind, bits):
     samples = np.frombuffer(TONE, "<i2") / 32768
     samples[16_000:20_000] = np.nan
     samples[30_000], samples[30_001] = np.inf, -np.inf
-    _, heard = decode(wav(tmp_path / "nan.wav", samples.astype(kind).tobytes(), code=3, bits=bits))
-    assert not heard[16_000:20_000].any()
-    assert np.abs(heard.astype(np.int32)).max() < 8100
+    _, decoded = decode(wav(tmp_path / "nan.wav", samples.astype(kind).tobytes(), code=3, bits=bits))
+    assert not decoded[16_000:20_000].any()
+    assert np.abs(decoded.astype(np.int32)).max() < 8100
 
 
 def test_an_exaggerated_header_is_ignored(tmp_path):
@@ -306,7 +306,7 @@ def test_dictation_formats_are_accepted(tmp_path, codec):
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "reason"),
     [
         ("empty", "empty"),
         ("text", "not audio or video"),
@@ -320,9 +320,9 @@ def test_dictation_formats_are_accepted(tmp_path, codec):
         ("gigahertz", "2000000000 samples per second|not audio or video|no audio"),
     ],
 )
-def test_a_source_without_audio_is_refused_with_the_reason(tmp_path, kind, says):
+def test_a_source_without_audio_is_refused_with_the_reason(tmp_path, kind, reason):
     source = corpus.UNUSABLE[kind](tmp_path)
-    with pytest.raises(UnusableAudio, match=says):
+    with pytest.raises(UnusableAudio, match=reason):
         normalise(source, tmp_path / "out" / "audio.flac", max_seconds=DAY)
     assert list(tmp_path.glob("out/*")) == []
 

@@ -24,9 +24,9 @@ def test_each_twentieth_of_a_second_has_its_loudest_sample(tmp_path: Path) -> No
     samples = np.zeros(SAMPLE_RATE + 100)
     samples[810] = -1.0
     samples[-1] = 0.5
-    found = sound_peaks(flac(tmp_path / "clicks.flac", samples))
-    assert len(found) == PEAKS_PER_SECOND + 1
-    assert (found[0], found[1], found[-1]) == (0, 127, 63)
+    peaks = sound_peaks(flac(tmp_path / "clicks.flac", samples))
+    assert len(peaks) == PEAKS_PER_SECOND + 1
+    assert (peaks[0], peaks[1], peaks[-1]) == (0, 127, 63)
 
 
 def test_blocks_of_a_long_recording_join_without_a_seam(tmp_path: Path) -> None:

@@ -23,13 +23,13 @@ class Piece:
 
 def positions(pieces: list[Piece], clock: Clock | None = None) -> list[float]:
     """Return the start of each piece in the result, in seconds."""
-    found = []
+    starts = []
     position = 0.0
     for correction, piece in place(pieces, clock or Clock(origin=0.0)):
         position += max(0.0, correction)
-        found.append(position)
+        starts.append(position)
         position += piece.seconds + min(0.0, correction)
-    return found
+    return starts
 
 
 def run(start: float, count: int, seconds: float = 0.02, step: float | None = None) -> list[Piece]:

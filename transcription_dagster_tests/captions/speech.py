@@ -13,14 +13,14 @@ from transcription_dagster.model import Word
 def say(text: str, *, start: float = 0.0, pace: float = 15.0, speaker: str | None = None) -> list[Word]:
     """Return the words of `text` at `pace` characters a second; `[1.5]` is a pause in seconds."""
     words: list[Word] = []
-    now = start
+    moment = start
     for part in text.split():
         if part.startswith("[") and part.endswith("]"):
-            now += float(part[1:-1])
+            moment += float(part[1:-1])
             continue
-        end = round(now + len(part) / pace, 3)
-        words.append(Word(part, now, end, speaker=speaker))
-        now = end
+        end = round(moment + len(part) / pace, 3)
+        words.append(Word(part, moment, end, speaker=speaker))
+        moment = end
     return words
 
 
@@ -52,12 +52,12 @@ spoken_text = st.one_of(
 def spoken_words(draw: st.DrawFn, *, speakers: bool = False, max_size: int = 60) -> list[Word]:
     """Return words with increasing times in whole milliseconds, at any pace and with any pauses."""
     words: list[Word] = []
-    now = draw(st.integers(0, 5000))
+    moment = draw(st.integers(0, 5000))
     for text in draw(st.lists(spoken_text, max_size=max_size)):
-        now += draw(st.sampled_from([0, 0, 0, 0, 20, 200, 700, 1500, 4000]))
+        moment += draw(st.sampled_from([0, 0, 0, 0, 20, 200, 700, 1500, 4000]))
         length = draw(st.sampled_from([0, 1, 60, 150, 300, 500, 900, 9000]))
-        words.append(Word(text, now / 1000, (now + length) / 1000, draw(st.floats(0, 1))))
-        now += length
+        words.append(Word(text, moment / 1000, (moment + length) / 1000, draw(st.floats(0, 1))))
+        moment += length
     if speakers and words:
         names = draw(st.lists(st.sampled_from(["spk_0", "spk_1", None]), min_size=len(words), max_size=len(words)))
         words = [replace(word, speaker=name) for word, name in zip(words, names, strict=True)]

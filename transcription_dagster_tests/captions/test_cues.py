@@ -276,12 +276,12 @@ def test_two_frames_are_never_rounded_down() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "impossible",
     [{"max_lines": 0}, {"characters_per_second": 0}, {"min_seconds": 8.0}, {"min_seconds": 0}, {"gap_frames": -1}],
 )
-def test_impossible_limits_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_limits_are_refused(impossible: dict[str, float]) -> None:
     with pytest.raises(InvalidSetting, match="caption"):
-        replace(LIMITS, **wrong)  # type: ignore[arg-type]
+        replace(LIMITS, **impossible)  # type: ignore[arg-type]
 
 
 def test_the_size_of_the_steps_does_not_change_the_cues(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,14 +42,14 @@ def test_corrected_cues_keep_the_notes_of_every_cue(text: str) -> None:
     assert correct_cues(cues, text) == cues
     corrected = correct_cues(cues, text.replace("river", "reever").replace("boats", "ships"))
     assert cue_texts(corrected) == [
-        each.replace("river", "reever").replace("boats", "ships") for each in cue_texts(cues)
+        caption.replace("river", "reever").replace("boats", "ships") for caption in cue_texts(cues)
     ]
 
 
 def test_added_notes_are_at_both_ends_of_every_cue() -> None:
     cues = make_cues(say(SONG.replace("♪", "")))
     corrected = cue_texts(correct_cues(cues, SONG))
-    assert sum(each.count("♪") for each in corrected) == 2 * sum("♪" in each for each in corrected) >= 4
+    assert sum(caption.count("♪") for caption in corrected) == 2 * sum("♪" in caption for caption in corrected) >= 4
 
 
 def test_several_songs_keep_their_own_notes() -> None:
@@ -63,8 +63,8 @@ def test_several_songs_keep_their_own_notes() -> None:
 def test_notes_glued_to_words_stay_glued() -> None:
     text = SONG.replace("♪ The", "♪The").replace("along ♪", "along♪")
     cues = cue_texts(make_cues(say(text)))
-    assert all(each.count("♪") in (0, 2) for each in cues)
-    assert any(each.startswith("♪") and not each.startswith("♪ ") for each in cues)
+    assert all(caption.count("♪") in (0, 2) for caption in cues)
+    assert any(caption.startswith("♪") and not caption.startswith("♪ ") for caption in cues)
 
 
 @pytest.mark.parametrize(

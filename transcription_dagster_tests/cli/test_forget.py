@@ -86,7 +86,7 @@ def test_forgetting_removes_the_recordings_runs_and_events(
         result = on_database("forget", "-y", A)
         assert (result.exit_code, result.stdout) == (0, f"Removed {A}: its rows, 0 files, 2 runs and its partition.\n")
         assert traces.in_database(database_url, SENTENCE, *runs) == []
-        tables = [found.partition(":")[0] for found in traces.in_database(database_url, A)]
+        tables = [trace.partition(":")[0] for trace in traces.in_database(database_url, A)]
         assert tables == ["transcription_data.forgotten_recordings"]
         assert [run.run_id for run in instance.get_runs()] == [remaining]
         latest = instance.get_latest_materialization_event(dg.AssetKey("spoken"))

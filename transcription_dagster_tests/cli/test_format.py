@@ -116,16 +116,19 @@ def console(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]
 
 
 def test_no_heavy_library_is_loaded() -> None:
-    done = console("format", "-", text=json.dumps(AMAZON))
-    assert done.returncode == 0
-    assert "loaded []" in done.stderr
+    completed = console("format", "-", text=json.dumps(AMAZON))
+    assert completed.returncode == 0
+    assert "loaded []" in completed.stderr
 
 
 def test_an_invalid_transcript_is_reported_in_one_line_with_its_position() -> None:
-    done = console("format", "-", text='{"results": {"items": [{"type": "pronunciation"}]}}')
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.splitlines()[0] == "transcription: standard input: results.items[0].alternatives: Field required"
+    completed = console("format", "-", text='{"results": {"items": [{"type": "pronunciation"}]}}')
+    assert completed.returncode == 1
+    assert completed.stdout == ""
+    assert (
+        completed.stderr.splitlines()[0]
+        == "transcription: standard input: results.items[0].alternatives: Field required"
+    )
 
 
 def test_a_device_as_output_is_written_to_and_not_replaced(document: Path, tmp_path: Path) -> None:

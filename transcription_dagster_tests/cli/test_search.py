@@ -59,7 +59,7 @@ def test_meaning_matches_without_common_words(
 ) -> None:
     monkeypatch.setattr(embedder, "open_embedder", lambda settings: TinyEmbedder())
     result = on_database("search", "--json", "boat timetable")
-    assert [answer["recording"] for answer in json.loads(result.stdout)] == [A, B]
+    assert [hit["recording"] for hit in json.loads(result.stdout)] == [A, B]
     assert result.stderr == ""
 
 
@@ -75,7 +75,7 @@ def test_without_vectors_only_words_are_searched_and_this_is_reported(
 ) -> None:
     monkeypatch.setattr(embedder, "open_embedder", lambda settings: tiny)
     result = on_database("search", "--json", "ferry")
-    assert [answer["recording"] for answer in json.loads(result.stdout)] == [A]
+    assert [hit["recording"] for hit in json.loads(result.stdout)] == [A]
     assert result.stderr == f"Searching by words only: {reason}\n"
 
 
@@ -85,14 +85,14 @@ def test_a_transcript_emits_no_terminal_control_sequences(on_database: Command, 
 
 
 def test_json_contains_complete_hits(on_database: Command, library: Engine) -> None:
-    (answer,) = json.loads(on_database("search", "--words-only", "--json", "ferry").stdout)
-    assert (answer["recording"], answer["title"], answer["start"], answer["end"]) == (
+    (hit,) = json.loads(on_database("search", "--words-only", "--json", "ferry").stdout)
+    assert (hit["recording"], hit["title"], hit["start"], hit["end"]) == (
         A, "Harbour [bold]news", 3725.4, 3730.0,
     )  # fmt: skip
-    assert answer["text"] == "The ferry leaves\x1b[31m at nine."
-    assert "⟦ferry⟧" in answer["snippet"]
-    assert answer["link"].endswith(f"/recordings/{A}?t=3725.4")
-    assert answer["score"] > 0
+    assert hit["text"] == "The ferry leaves\x1b[31m at nine."
+    assert "⟦ferry⟧" in hit["snippet"]
+    assert hit["link"].endswith(f"/recordings/{A}?t=3725.4")
+    assert hit["score"] > 0
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_json_contains_complete_hits(on_database: Command, library: Engine) -> N
 )
 def test_filters_narrow_the_hits(on_database: Command, library: Engine, options: list[str], hits: list[str]) -> None:
     result = on_database("search", "--words-only", "--json", "ferry or Fähre", *options)
-    assert sorted(answer["recording"] for answer in json.loads(result.stdout)) == hits
+    assert sorted(hit["recording"] for hit in json.loads(result.stdout)) == hits
 
 
 def test_an_empty_result_is_reported_with_exit_code_0(on_database: Command, library: Engine) -> None:

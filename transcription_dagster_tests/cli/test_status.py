@@ -90,8 +90,8 @@ def test_an_empty_pool_without_waiting_work_is_no_problem() -> None:
 
 
 def test_the_document_is_json_whatever_the_state() -> None:
-    lost = executor(state="dead", seconds_since_heartbeat=float("inf"))
-    for state in (installation(), installation(pool=PoolStatus((lost,), {})), Installation(url=None)):
+    dead = executor(state="dead", seconds_since_heartbeat=float("inf"))
+    for state in (installation(), installation(pool=PoolStatus((dead,), {})), Installation(url=None)):
         document = json.loads(json.dumps(as_document(state), allow_nan=False))
         assert document["healthy"] == (not state.problems())
     assert as_document(installation())["executors"][0]["device"] == "cuda:0"

@@ -77,8 +77,8 @@ def test_a_commands_error_contains_no_control_characters(
     with pytest.raises(SystemExit) as result:
         main()
     assert result.value.code == 1
-    assert "owned" in (said := capsys.readouterr().err)
-    assert is_clean(said)
+    assert "owned" in (errors := capsys.readouterr().err)
+    assert is_clean(errors)
 
 
 def test_stop_signals_are_counted() -> None:

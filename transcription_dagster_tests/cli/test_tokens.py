@@ -46,6 +46,6 @@ def test_a_revoked_token_is_refused_and_stays_listed(engine: Engine) -> None:
 def test_a_name_is_used_once_and_a_scope_is_needed() -> None:
     assert run("create", "newsroom").exit_code == 2
     run("create", "newsroom", "--scope", "read")
-    again = run("create", "newsroom", "--scope", "read")
-    assert again.exit_code == 1
+    repeated = run("create", "newsroom", "--scope", "read")
+    assert repeated.exit_code == 1
     assert run("create", "newsroom", "--scope", "admin").exit_code == 2

@@ -15,7 +15,7 @@ from transcription_dagster_tests.sample_transcripts import spoken
 def carried(sheet: Sheet, words: Sequence[Word]) -> Sheet:
     """Return the changes of a sheet on a new transcript."""
     new = Sheet(words)
-    return new.add([each.draft for each in carry(sheet.changes, new.base)])
+    return new.add([change.draft for change in carry(sheet.changes, new.base)])
 
 
 def later(words: Sequence[Word], seconds: float) -> list[Word]:

@@ -61,14 +61,14 @@ def test_a_recording_is_due_when_quiet_until_a_run_is_requested(archive: Engine)
 
 def test_changes_are_carried_over_to_a_new_transcript_once(archive: Engine) -> None:
     retype(archive, 0, 2, "one too")
-    again = Manuscript.of(transcript("one tooth three four"), None)
-    moved = load_corrected(archive, again)
+    retranscribed = Manuscript.of(transcript("one tooth three four"), None)
+    moved = load_corrected(archive, retranscribed)
     assert moved.reading.text() == "one tooth three four\n"
     assert [change.draft.is_lost for change in moved.lost] == [True]
-    again = Manuscript.of(transcript("one two three four five"), None)
-    assert load_corrected(archive, again).reading.text() == "one too three four five\n"
-    assert load_corrected(archive, again).version == load_corrected(archive, again).version == 3
-    assert {change.who for change in load_corrected(archive, again).changes} == {"Ada"}
+    retranscribed = Manuscript.of(transcript("one two three four five"), None)
+    assert load_corrected(archive, retranscribed).reading.text() == "one too three four five\n"
+    assert load_corrected(archive, retranscribed).version == load_corrected(archive, retranscribed).version == 3
+    assert {change.who for change in load_corrected(archive, retranscribed).changes} == {"Ada"}
 
 
 def test_forgetting_a_recording_forgets_its_corrections(archive: Engine) -> None:

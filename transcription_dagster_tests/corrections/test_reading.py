@@ -40,9 +40,9 @@ class Sheet:
     def reading(self) -> CorrectedReading:
         return apply_changes(self.base, self.state)
 
-    def add(self, made: Sequence[Draft]) -> Sheet:
+    def add(self, added: Sequence[Draft]) -> Sheet:
         self.changes += [
-            Change(version, draft, "Ada", WHEN) for version, draft in enumerate(made, start=len(self.changes) + 1)
+            Change(version, draft, "Ada", WHEN) for version, draft in enumerate(added, start=len(self.changes) + 1)
         ]
         return self
 
@@ -174,7 +174,7 @@ def test_unintelligible_words_are_marked() -> None:
 def test_replacing_finds_whole_words_and_shows_both_texts() -> None:
     sheet = Sheet(spoken("the cat sat with another Cat in the category"))
     matches = find_replacements(sheet.reading, "cat", "dog")
-    assert [(each.new, each.count) for each in matches] == [("the dog sat with another dog in the category", 2)]
+    assert [(match.new, match.count) for match in matches] == [("the dog sat with another dog in the category", 2)]
     sheet.add(replace_all(sheet.reading, matches))
     assert [(change.draft.heard, change.draft.new) for change in sheet.changes] == [("cat", "dog"), ("Cat", "dog")]
     assert find_replacements(sheet.reading, "cat", "dog") == []

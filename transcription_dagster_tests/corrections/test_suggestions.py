@@ -23,11 +23,11 @@ class Archive:
         self.engine = engine
         self._numbers = count(1)
 
-    def corrected(self, heard: str, *texts: str) -> None:
-        """Add a recording transcribed as `heard`, with a person's corrections in order."""
+    def corrected(self, transcribed: str, *texts: str) -> None:
+        """Add a recording transcribed as `transcribed`, with a person's corrections in order."""
         name = f"00000000-0000-4000-8000-{next(self._numbers):012}"
         register(self.engine, [Recording(name, "/a.wav")])
-        manuscript = Manuscript.of(transcript(heard, recording=name), None)
+        manuscript = Manuscript.of(transcript(transcribed, recording=name), None)
         stop = len(manuscript.base.words)
         for typed in texts:
             correct(
@@ -39,7 +39,9 @@ class Archive:
             )
 
     def suggested(self) -> list[tuple[str, str, int]]:
-        return [(found.term, found.variant, len(found.places)) for found in suggestions(self.engine)]
+        return [
+            (suggestion.term, suggestion.variant, len(suggestion.places)) for suggestion in suggestions(self.engine)
+        ]
 
 
 @pytest.fixture

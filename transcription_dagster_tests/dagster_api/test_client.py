@@ -120,12 +120,14 @@ def test_runs_are_launched_with_their_partition_tags_and_config(dagster: FakeDag
 
 def test_a_request_to_the_server_launches_a_few_runs(dagster: FakeDagster, client: DagsterClient) -> None:
     sizes: list[int] = []
-    dagster.interfere = lambda operation, given: sizes.append(len(given["runs"])) if operation == "LaunchRuns" else None
+    dagster.interfere = lambda operation, variables: (
+        sizes.append(len(variables["runs"])) if operation == "LaunchRuns" else None
+    )
     keys = [str(number) for number in range(12)]
     client.add_partitions(WHERE, "recordings", keys)
     launched = list(client.launch(WHERE, [RunRequest(key, {}, {}) for key in keys]))
-    assert sizes == [5, 5, 2] == [len(some) for some in launched]
-    assert [key for some in launched for key in some] == keys
+    assert sizes == [5, 5, 2] == [len(page) for page in launched]
+    assert [key for page in launched for key in page] == keys
 
 
 def test_a_launch_that_is_repeated_gives_the_run_of_the_first_try(dagster: FakeDagster, client: DagsterClient) -> None:
@@ -173,11 +175,11 @@ def test_more_runs_than_one_page_holds_are_all_found(dagster: FakeDagster, clien
 
 
 def test_finished_runs_are_left_alone(dagster: FakeDagster, client: DagsterClient) -> None:
-    over, alive = dagster.add_run("a"), dagster.add_run("b")
-    over.end("SUCCESS")
-    client.terminate([over.id, alive.id])
+    finished, alive = dagster.add_run("a"), dagster.add_run("b")
+    finished.end("SUCCESS")
+    client.terminate([finished.id, alive.id])
     client.terminate([])
-    assert (over.status, alive.status) == ("SUCCESS", "CANCELED")
+    assert (finished.status, alive.status) == ("SUCCESS", "CANCELED")
 
 
 def test_a_failure_is_found_on_a_later_page(dagster: FakeDagster, client: DagsterClient) -> None:

@@ -161,9 +161,9 @@ def test_each_usual_scheme_of_postgres_works(database_url: str, scheme: str) -> 
 def test_connections_that_the_server_closed_are_replaced(engine: Engine) -> None:
     register(engine, [RECORDING])
     with transaction(engine) as connection:
-        own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-    with psycopg.connect(engine.url.render_as_string(False).replace("+psycopg", "")) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [own])
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with psycopg.connect(engine.url.render_as_string(False).replace("+psycopg", "")) as administrator:
+        administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     assert find_recording(engine, UUID) == RECORDING
 
 

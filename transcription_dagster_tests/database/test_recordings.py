@@ -123,9 +123,9 @@ def test_ten_thousand_recordings_are_registered_and_known(engine: Engine) -> Non
         Recording(str(uuid.UUID(int=number)), f"s3://b/{number}.wav", etag=f"e{number}") for number in range(10_000)
     ]
     register(engine, many)
-    asked = [recording.uuid for recording in many[::2]] + [str(uuid.UUID(int=77_777))]
-    stored = registered_sources(engine, asked)
-    assert {key: each.etag for key, each in stored.items()} == {each.uuid: each.etag for each in many[::2]}
+    uuids = [recording.uuid for recording in many[::2]] + [str(uuid.UUID(int=77_777))]
+    stored = registered_sources(engine, uuids)
+    assert {key: known.etag for key, known in stored.items()} == {known.uuid: known.etag for known in many[::2]}
 
 
 def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(engine: Engine) -> None:
@@ -140,7 +140,7 @@ def test_registering_the_same_recordings_in_opposite_orders_does_not_deadlock(en
 def test_registered_sources_skip_unknown_recordings(engine: Engine) -> None:
     register(engine, [FULL, Recording(B, "file:///b.wav")])
     stored = registered_sources(engine, [A, B, str(uuid.UUID(int=3))])
-    assert {key: (each.source, each.etag, each.modified) for key, each in stored.items()} == {
+    assert {key: (source.source, source.etag, source.modified) for key, source in stored.items()} == {
         A: (FULL.source, FULL.etag, FULL.modified),
         B: ("file:///b.wav", None, None),
     }

@@ -39,7 +39,9 @@ def test_variants_added_to_a_new_term_at_the_same_time_are_all_kept(database_url
     for engine in engines:
         event.listen(engine, "begin", lambda _connection: both_started.wait(timeout=60), once=True)
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda one, variant: add_variant(one, "Rill", variant), engines, ["rule", "reel"]))
+        list(
+            threads.map(lambda own_engine, variant: add_variant(own_engine, "Rill", variant), engines, ["rule", "reel"])
+        )
     [term] = terms(engines[0])
     assert set(term.variants) == {"rule", "reel"}
     for engine in engines:

@@ -56,9 +56,9 @@ def test_people_who_name_similar_voices_at_once_keep_their_names(registered: Eng
         for recording in recordings:
             store_voices(registered, recording, like(ADA, 0.99))
         with ThreadPoolExecutor(3) as threads:
-            list(threads.map(lambda each: name_speaker(registered, each, "spk_0", f"name {each}"), recordings))
-        assert [people(registered, each) for each in recordings] == [
-            [f"spk_0 name {each} name {each}"] for each in recordings
+            list(threads.map(lambda uuid: name_speaker(registered, uuid, "spk_0", f"name {uuid}"), recordings))
+        assert [people(registered, uuid) for uuid in recordings] == [
+            [f"spk_0 name {uuid} name {uuid}"] for uuid in recordings
         ]
         forget_all(registered)
 
@@ -89,8 +89,8 @@ def test_a_named_person_is_named_where_certain_and_suggested_where_likely(
 def test_later_recordings_recognise_named_people(registered: Engine) -> None:
     store_voices(registered, A, ADA)
     name_speaker(registered, A, "spk_0", "Ada")
-    certain, other = store_voices(registered, B, like(ADA, SURE + 0.01), BEN)
-    assert (certain.name, certain.confirmed, other.person) == ("Ada", False, None)
+    certain, unknown = store_voices(registered, B, like(ADA, SURE + 0.01), BEN)
+    assert (certain.name, certain.confirmed, unknown.person) == ("Ada", False, None)
     (likely,) = store_voices(registered, C, like(ADA, SURE - 0.01))
     assert (likely.name, likely.person) == (None, "Ada")
 
@@ -109,8 +109,8 @@ def test_a_person_is_at_most_one_voice_of_a_recording(registered: Engine) -> Non
 def test_a_name_given_by_hand_survives_remaking_the_recording(registered: Engine) -> None:
     store_voices(registered, A, ADA, BEN)
     name_speaker(registered, A, "spk_0", "Ada")
-    again = store_voices(registered, A, BEN, like(ADA, 0.99))
-    assert [(voice.person, voice.confirmed) for voice in again] == [(None, False), ("Ada", True)]
+    stored = store_voices(registered, A, BEN, like(ADA, 0.99))
+    assert [(voice.person, voice.confirmed) for voice in stored] == [(None, False), ("Ada", True)]
 
 
 def test_a_name_given_by_hand_is_not_changed_by_another_recording(registered: Engine) -> None:

@@ -50,9 +50,9 @@ class Automation:
         result = dg.evaluate_automation_conditions(with_versions(versions), self._instance, cursor=self._cursor)
         self._cursor = result.cursor
         return {
-            (found.key.to_user_string(), partition)
-            for found in result.results
-            for partition in found.true_subset.expensively_compute_partition_keys()
+            (evaluation.key.to_user_string(), partition)
+            for evaluation in result.results
+            for partition in evaluation.true_subset.expensively_compute_partition_keys()
         }
 
 

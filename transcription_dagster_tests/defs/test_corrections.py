@@ -43,10 +43,10 @@ class Desk:
         texts = ("transcript_txt", "captions_srt", "captions_vtt", "refined_txt", "corrected_txt", "corrected_json")
         self.make("conversation", *texts, "insights")
 
-    def transcribe(self, found: Transcript) -> None:
+    def transcribe(self, new_transcript: Transcript) -> None:
         store = ObjectStore(load_settings().store_url)
-        store.put_bytes(f"{RECORDING}/transcript.json", write_transcript(found).encode())
-        self._transcript = found
+        store.put_bytes(f"{RECORDING}/transcript.json", write_transcript(new_transcript).encode())
+        self._transcript = new_transcript
 
     def make(self, *assets: str) -> None:
         job = defs.resolve_implicit_global_asset_job_def()

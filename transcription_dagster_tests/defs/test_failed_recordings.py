@@ -53,7 +53,7 @@ def reason(engine: Engine) -> str | None:
 @pytest.mark.usefixtures("registered")
 def test_a_failure_is_recorded_with_the_programs_own_reason(engine: Engine, instance: dg.DagsterInstance) -> None:
     tick(instance, run(instance, UnusableAudio("there is no sound in it\nffmpeg says so")))
-    assert [each.uuid for each in failed(engine)] == [RECORDING]
+    assert [recording.uuid for recording in failed(engine)] == [RECORDING]
     assert reason(engine) == "there is no sound in it"
 
 

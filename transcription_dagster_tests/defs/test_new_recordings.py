@@ -114,16 +114,18 @@ def test_a_run_is_requested_once_and_again_when_the_source_changes(sensor: Senso
 def test_a_tick_with_a_lost_outcome_repeats_its_run_keys(sensor: Sensor, folder: Path) -> None:
     write_source(folder, IDS[1])
     lost, repeated = sensor.tick(is_stored=False), sensor.tick()
-    assert [each.run_key for each in lost.run_requests or ()] == [each.run_key for each in repeated.run_requests or ()]
+    assert [request.run_key for request in lost.run_requests or ()] == [
+        request.run_key for request in repeated.run_requests or ()
+    ]
     assert sensor.requested() == []
 
 
 def test_the_recording_is_registered_with_its_source(sensor: Sensor, folder: Path, engine: Engine) -> None:
     write_source(folder, IDS[1])
     sensor.tick()
-    found = recordings.find_recording(engine, IDS[1])
-    assert found is not None
-    assert (found.source, found.size) == ((folder / f"{IDS[1]}.wav").as_uri(), 5)
+    recording = recordings.find_recording(engine, IDS[1])
+    assert recording is not None
+    assert (recording.source, recording.size) == ((folder / f"{IDS[1]}.wav").as_uri(), 5)
 
 
 def test_a_failure_before_the_next_tick_is_kept(sensor: Sensor, folder: Path, engine: Engine) -> None:
@@ -133,7 +135,7 @@ def test_a_failure_before_the_next_tick_is_kept(sensor: Sensor, folder: Path, en
     assert sensor.requested() == []
     from transcription_dagster.database.recordings import failed
 
-    assert [each.uuid for each in failed(engine)] == [IDS[1]]
+    assert [recording.uuid for recording in failed(engine)] == [IDS[1]]
 
 
 def test_a_tick_requests_at_most_its_limit(sensor: Sensor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,11 @@ def test_every_asset_is_made_from_an_odd_transcript(
         asset_selection=[dg.AssetKey(name) for name in MADE],
         raise_on_error=False,
     )
-    made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
+    materialized = {
+        event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key
+    }
     assert result.success
-    assert made == set(MADE)
+    assert materialized == set(MADE)
     files = {path.name for path in (at_home / RECORDING).iterdir()}
     assert files == {"transcript.json", "edits.json", *filter(None, MADE.values())}
     messages = "".join((at_home / RECORDING / "refined.txt").read_text().split())

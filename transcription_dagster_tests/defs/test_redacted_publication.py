@@ -203,25 +203,28 @@ def test_programs_and_webhooks_get_nothing_that_redaction_takes_out(
     site = serve(
         database_url=database_url, store=settings.store, embedder="none", redact=settings.redact, publish="redacted"
     )
-    one = f"/api/recordings/{RECORDING}"
+    address = f"/api/recordings/{RECORDING}"
     with site.client(headers={"Authorization": f"Bearer {token}"}) as reader:
-        found = [reader.get("/api/search", params={"q": query}).json()["moments"] for query in ("card", "goodbye")]
-        assert all("[card]" in moments[0]["text"] for moments in found)
+        hits = [reader.get("/api/search", params={"q": query}).json()["moments"] for query in ("card", "goodbye")]
+        assert all("[card]" in moments[0]["text"] for moments in hits)
         assert [reader.get("/api/search", params={"q": value}).json()["moments"] for value in ("4444", "jane")] == [
             [],
             [],
         ]
-        listed = reader.get(one).json()
+        listed = reader.get(address).json()
         answers = [
             notifications.body.decode(),
-            json.dumps([found, listed]),
+            json.dumps([hits, listed]),
             reader.get("/api/recordings").text,
-            *(reader.get(f"{one}/files/{name}").text for name in listed["files"]),
+            *(reader.get(f"{address}/files/{name}").text for name in listed["files"]),
             called(reader, "search", query="card"),
             called(reader, "read_recording", recording=RECORDING),
         ]
-        assert [reader.get(f"{one}/{path}").status_code for path in ("turns", "files/transcript.json")] == [403, 403]
-    assert [planted_in(answer) for answer in answers] == [[]] * len(answers)
+        assert [reader.get(f"{address}/{path}").status_code for path in ("turns", "files/transcript.json")] == [
+            403,
+            403,
+        ]
+    assert [planted_in(answer_text) for answer_text in answers] == [[]] * len(answers)
     assert "[card]" in answers[-1]
     assert "[card]" in answers[-2]
 
@@ -238,14 +241,14 @@ def test_nothing_is_published_of_a_recording_in_which_data_remains(
     failed = {finding.asset_key.path[-1] for finding in result.get_asset_check_evaluations() if not finding.passed}
     assert {"redacted_txt", "redacted_srt", "redacted_vtt", "redacted_json"} <= failed
     assert published_rows(engine).split() == []
-    stored = {finding.key.partition("/")[2] for finding in ObjectStore(settings.store_url).list(RECORDING)}
-    assert "transcript.json" in stored
-    assert not {name for name in stored if name.startswith(("redacted", "recording"))}
+    files = {finding.key.partition("/")[2] for finding in ObjectStore(settings.store_url).list(RECORDING)}
+    assert "transcript.json" in files
+    assert not {name for name in files if name.startswith(("redacted", "recording"))}
 
 
 def called(reader: httpx.Client, tool: str, **arguments: object) -> str:
     """Return a tool's answer to an assistant."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
-    answer = reader.post("/mcp", json=message)
-    assert "isError" not in answer.json()["result"]
-    return answer.text
+    response = reader.post("/mcp", json=message)
+    assert "isError" not in response.json()["result"]
+    return response.text

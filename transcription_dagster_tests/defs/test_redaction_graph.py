@@ -34,11 +34,11 @@ INPUTS = ("audio", "conversation", "refined_txt", "corrected_txt")
 SAID = "My card is four one one one one one one one one one one one one one one one thanks. Write to jane@example.org."
 
 
-def stored(folder: Path, said: str = SAID, language: str = "en") -> ObjectStore:
+def stored(folder: Path, spoken: str = SAID, language: str = "en") -> ObjectStore:
     """A store with the audio and the conversation of a recording, a word each half second."""
     words = tuple(
-        Word(text, number / 2, number / 2 + 0.4, speaker="ch_1" if number < 20 else "ch_0")
-        for number, text in enumerate(said.split())
+        Word(word, number / 2, number / 2 + 0.4, speaker="ch_1" if number < 20 else "ch_0")
+        for number, word in enumerate(spoken.split())
     )
     seconds = len(words) / 2
     sound = np.stack([corpus.tone(seconds), corpus.tone(seconds, hertz=300)], axis=1)
@@ -50,7 +50,7 @@ def stored(folder: Path, said: str = SAID, language: str = "en") -> ObjectStore:
     store.put_bytes(f"{RECORDING}/audio.json", STORED_FORMS["audio"].encode(audio))
     conversation = Transcript(RECORDING, words, language=language, duration=seconds)
     store.put_bytes(f"{RECORDING}/conversation.json", STORED_FORMS["conversation"].encode(conversation))
-    store.put_bytes(f"{RECORDING}/refined.txt", f"{said}\n".encode())
+    store.put_bytes(f"{RECORDING}/refined.txt", f"{spoken}\n".encode())
     return store
 
 
@@ -73,7 +73,7 @@ def test_text_captions_and_audio_are_redacted(
     register(engine, [Recording(RECORDING, "/call.wav")])
     stored(tmp_path)
     result = made(instance)
-    outcomes = {each.asset_key.path[-1]: each.passed for each in result.get_asset_check_evaluations()}
+    outcomes = {evaluation.asset_key.path[-1]: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
     assert outcomes == dict.fromkeys(NAMES, True)
     folder = at_home / RECORDING
     assert (folder / "redacted.txt").read_text() == (
@@ -94,9 +94,9 @@ def test_speakers_and_numbers_of_cues_are_not_taken_for_what_is_said(
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "digits")
     register(engine, [Recording(RECORDING, "/call.wav")])
     # "Channel 2: one two three" would be four digits, and the number of the first cue, `1`, is part of "1 2 3 4".
-    said = "one two three is what you have to press, and then you wait until you hear the tone, and tell me your name. "
-    stored(tmp_path, said=said * 2)
-    assert all(each.passed for each in made(instance).get_asset_check_evaluations())
+    text = "one two three is what you have to press, and then you wait until you hear the tone, and tell me your name. "
+    stored(tmp_path, spoken=text * 2)
+    assert all(evaluation.passed for evaluation in made(instance).get_asset_check_evaluations())
     assert (at_home / RECORDING / "redacted.txt").read_text().startswith("Channel 2: one two three is")
 
 
@@ -105,12 +105,12 @@ def test_data_in_speech_that_was_left_out_is_silenced(
 ) -> None:
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "card")
     register(engine, [Recording(RECORDING, "/call.wav")])
-    store = stored(tmp_path, said="Hello and goodbye to all of you.")
+    store = stored(tmp_path, spoken="Hello and goodbye to all of you.")
     form = STORED_FORMS["conversation"]
     key = f"{RECORDING}/{form.file}"
     left_out = RemovedSpeech(1.0, 2.0, "4111 1111 1111 1111", "no speech")
     store.put_bytes(key, form.encode(replace(form.decode(store.get_bytes(key)), removed=(left_out,))))
-    assert all(each.passed for each in made(instance).get_asset_check_evaluations())
+    assert all(evaluation.passed for evaluation in made(instance).get_asset_check_evaluations())
     assert "1111" not in (at_home / RECORDING / "redacted.json").read_text()
     sound = np.concatenate(list(read_blocks(at_home / RECORDING / "redacted.flac", 5, 0)))
     silent = np.flatnonzero(np.abs(sound).reshape(-1, 1600).max(axis=1) == 0) / 10
@@ -134,7 +134,7 @@ def test_corrections_are_redacted_and_replaced_words_stay_silent(
 
     correct(engine, manuscript, corrections, who="Bob", seen=0)
     result = made(instance)
-    assert all(each.passed for each in result.get_asset_check_evaluations())
+    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
     folder = at_home / RECORDING
     assert (folder / "redacted.txt").read_text() == "Channel 2: My card is [card] thanks.\n\nAda: Write to [email].\n"
     assert "<v Ada>- Write to [email]." in (folder / "redacted.vtt").read_text()
@@ -151,9 +151,9 @@ def test_names_and_places_are_redacted_by_presidio(
     monkeypatch.setenv("TRANSCRIPTION_REDACT", "name,address,email")
     install_names(tmp_path, monkeypatch)
     register(engine, [Recording(RECORDING, "/call.wav")])
-    stored(tmp_path, said="I am Ada Brooks, of Pier Road. Write to ada@example.org.")
+    stored(tmp_path, spoken="I am Ada Brooks, of Pier Road. Write to ada@example.org.")
     result = made(instance)
-    assert {each.passed for each in result.get_asset_check_evaluations()} == {True}
+    assert {evaluation.passed for evaluation in result.get_asset_check_evaluations()} == {True}
     (metadata,) = {
         str(event.step_materialization_data.materialization.metadata["detectors"].value)
         for event in result.get_asset_materialization_events()

@@ -69,9 +69,9 @@ class Stage:
         definitions = dg.Definitions(
             assets=[
                 dg.AssetSpec("conversation", partitions_def=recordings),
-                *(each for each in assets if not isinstance(each, dg.AssetChecksDefinition)),
+                *(definition for definition in assets if not isinstance(definition, dg.AssetChecksDefinition)),
             ],
-            asset_checks=[each for each in assets if isinstance(each, dg.AssetChecksDefinition)],
+            asset_checks=[definition for definition in assets if isinstance(definition, dg.AssetChecksDefinition)],
             jobs=[dg.define_asset_job("these", selection=dg.AssetSelection.assets(*assets))],
             resources=self._resources,
             executor=dg.in_process_executor,
@@ -127,8 +127,8 @@ def test_a_batch_leads_from_the_request_to_the_refined_text(
     assert stage.exchange().success
     assert stage.requested() == [("refine_again", RECORDING)]
     assert stage.requested() == []
-    made = metadata(stage.make(refined_txt), "refined_txt")
-    assert made["refinement"] == "refined"
+    facts = metadata(stage.make(refined_txt), "refined_txt")
+    assert facts["refinement"] == "refined"
     assert (at_home / RECORDING / "refined.txt").read_text() == "Grafana is here.\n"
 
 
@@ -150,9 +150,9 @@ def test_descendants_of_the_refined_text_wait_for_the_answer(stage: Stage) -> No
     stage.server.end_batch("msgbatch_1")
     stage.exchange()
     assert stage.requested() == [("refine_again", RECORDING)]
-    later = stage.make(refined_txt, faithful, corrected_txt, refined_srt)
-    assert made_in(later) == ["refined_txt", "corrected_txt", "refined_srt"]
-    assert {check.check_name for check in later.get_asset_check_evaluations()} == {"faithful", "well_formed"}
+    completed = stage.make(refined_txt, faithful, corrected_txt, refined_srt)
+    assert made_in(completed) == ["refined_txt", "corrected_txt", "refined_srt"]
+    assert {check.check_name for check in completed.get_asset_check_evaluations()} == {"faithful", "well_formed"}
 
 
 def test_an_exchange_that_failed_is_not_repeated_at_once(stage: Stage, server: MessagesServer) -> None:

@@ -74,9 +74,9 @@ def test_the_sender_is_notified_once_and_can_verify_the_signature(
         RECORDING,
         None,
     )
-    seconds, _, shown = request.headers[SIGNATURE.lower()].removeprefix("t=").partition(",v1=")
+    seconds, _, signature = request.headers[SIGNATURE.lower()].removeprefix("t=").partition(",v1=")
     expected = hmac.new(SECRET.encode(), f"{seconds}.".encode() + request.body, hashlib.sha256).hexdigest()
-    assert shown == expected
+    assert signature == expected
 
 
 def test_a_failure_is_notified_and_a_failed_delivery_is_repeated(

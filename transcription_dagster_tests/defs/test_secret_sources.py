@@ -118,9 +118,9 @@ ANSWERS: dict[str, Callable[[Request], Reply]] = {
 }
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("failure", ANSWERS)
 def test_a_failure_leaves_no_trace_of_a_secret(
-    answer: str,
+    failure: str,
     engine: Engine,
     database_url: str,
     tmp_path: Path,
@@ -129,7 +129,7 @@ def test_a_failure_leaves_no_trace_of_a_secret(
 ) -> None:
     # A step with an unavailable source is retried six times, for a minute in all.
     monkeypatch.setattr(failures, "_RETRY_SECONDS", 0.0)
-    with web_server(ANSWERS[answer]) as server, open_instance(load_settings()) as instance:
+    with web_server(ANSWERS[failure]) as server, open_instance(load_settings()) as instance:
         monkeypatch.setenv("TRANSCRIPTION_SOURCE_HOSTS", server.url)
         register(engine, f"{server.url}/a.wav?X-Amz-Signature={SIGNATURE}&token={PASSWORD}#{SIGNATURE}", tmp_path)
         assert not run(instance, "audio").success

@@ -42,8 +42,8 @@ def run(engine: Engine, at_home: Path, instance: dg.DagsterInstance, monkeypatch
 
         def diarize(*_: object, **how: Any) -> InferenceAnswer:
             requests.append(how)
-            answer = {"turns": TURNS, "voices": {}, "model": "model", "skipped": None} | (result or {})
-            return InferenceAnswer(answer, waited_seconds=0.0, gpu_seconds=1.0, attempts=())
+            diarization = {"turns": TURNS, "voices": {}, "model": "model", "skipped": None} | (result or {})
+            return InferenceAnswer(diarization, waited_seconds=0.0, gpu_seconds=1.0, attempts=())
 
         monkeypatch.setattr(
             InferenceResource, "diarize", lambda self, context, audio, limits, **how: diarize(limits=limits, **how)
@@ -58,10 +58,10 @@ def run(engine: Engine, at_home: Path, instance: dg.DagsterInstance, monkeypatch
             instance=instance,
             resources=all_resources(load_settings()),
         )
-        (made,) = ran.asset_materializations_for_node("speakers")
+        (materialization,) = ran.asset_materializations_for_node("speakers")
         form = STORED_FORMS["speakers"]
         value = form.decode(store.get_bytes(object_key(RECORDING, form.file)))
-        return value, {name: entry.value for name, entry in made.metadata.items()}, requests
+        return value, {name: entry.value for name, entry in materialization.metadata.items()}, requests
 
     return run
 
@@ -75,14 +75,14 @@ def test_turns_are_stored_and_shown(run: Any) -> None:
     )
     assert (metadata["speakers"], metadata["turns"]) == (2, 3)
     assert "| spk\\_0 | 3.0 |" in metadata["shares"]
-    assert [one["limits"] for one in requests] == [SpeakerLimits()]
+    assert [request["limits"] for request in requests] == [SpeakerLimits()]
 
 
 def test_the_recordings_number_and_names_override_the_settings(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSCRIPTION_SPEAKERS", "off")
     value, _, requests = run(Recording(RECORDING, "file:///a.wav", speakers="2", speaker_names=("Agent", "Caller")))
     assert [turn.speaker for turn in value.turns] == ["Agent", "Caller", "Agent"]
-    assert [one["limits"] for one in requests] == [SpeakerLimits("required", 2, 2)]
+    assert [request["limits"] for request in requests] == [SpeakerLimits("required", 2, 2)]
 
 
 def test_with_diarization_off_nothing_is_requested_and_the_reason_is_given(run: Any) -> None:
@@ -110,7 +110,10 @@ def test_voices_are_stored_only_if_a_setting_allows_it(
     monkeypatch.setenv("TRANSCRIPTION_VOICE_PRINTS", "true")
     _, _, (requests,) = run(Recording(RECORDING, "file:///a.wav"), {"voices": VOICES})
     assert requests["voices"]
-    assert [(one.label, one.seconds) for one in voice_prints(engine, RECORDING)] == [("spk_0", 3.0), ("spk_1", 2.0)]
+    assert [(voice.label, voice.seconds) for voice in voice_prints(engine, RECORDING)] == [
+        ("spk_0", 3.0),
+        ("spk_1", 2.0),
+    ]
 
 
 def test_a_voice_that_was_named_elsewhere_gives_its_name_or_a_suggestion(
@@ -140,8 +143,8 @@ def test_without_a_pool_diarization_runs_in_the_steps_process(
         instance=instance,
         resources=all_resources(load_settings()),
     )
-    (made,) = ran.asset_materializations_for_node("speakers")
-    assert made.metadata["speakers"].value == 1
-    stored = json.loads((at_home / RECORDING / "speakers.json").read_text())
-    assert stored["model"] == "segmentation-3.0+campplus-zh-en"
-    assert {turn["speaker"] for turn in stored["turns"]} == {"spk_0"}
+    (materialization,) = ran.asset_materializations_for_node("speakers")
+    assert materialization.metadata["speakers"].value == 1
+    document = json.loads((at_home / RECORDING / "speakers.json").read_text())
+    assert document["model"] == "segmentation-3.0+campplus-zh-en"
+    assert {turn["speaker"] for turn in document["turns"]} == {"spk_0"}

@@ -92,8 +92,8 @@ def test_a_request_that_never_reached_claude_costs_nothing(
 def test_a_second_run_sends_no_request(engine: Engine, server: MessagesServer) -> None:
     first = refined(engine)
     requests = len(server.requests)
-    again = refined(engine)
-    assert (again.text, again.dollars, len(server.requests)) == (first.text, 0.0, requests)
+    second = refined(engine)
+    assert (second.text, second.dollars, len(server.requests)) == (first.text, 0.0, requests)
 
 
 def test_unusable_replies_are_stored_and_not_requested_again(engine: Engine, server: MessagesServer) -> None:
@@ -135,13 +135,13 @@ def test_a_killed_process_loses_no_answer_and_blocks_no_budget(
 def test_parallel_runs_do_not_reserve_the_same_dollars(engine: Engine, database_url: str) -> None:
     limits = Budgets(per_recording=5.0, per_day=8.0)
     with (
-        open_account(engine, RECORDING, model="m", limits=limits) as one,
-        open_account(engine, OTHER, model="m", limits=limits) as other,
+        open_account(engine, RECORDING, model="m", limits=limits) as first,
+        open_account(engine, OTHER, model="m", limits=limits) as second,
     ):
-        assert one.reserve({"a": 4.5}) is None
-        assert "$3.5000 are left for today" in (other.reserve({"b": 4.5}) or "")
-        one.release("a")
-        assert other.reserve({"b": 4.5}) is None
+        assert first.reserve({"a": 4.5}) is None
+        assert "$3.5000 are left for today" in (second.reserve({"b": 4.5}) or "")
+        first.release("a")
+        assert second.reserve({"b": 4.5}) is None
     assert reserved(engine) == 0
 
 

@@ -29,9 +29,9 @@ pytestmark = [pytest.mark.system, pytest.mark.exhaustive, pytest.mark.xdist_grou
 def home(tmp_path: Path) -> Iterator[Path]:
     """Provide a home for one test, and end a stack that still runs on it afterwards."""
     yield tmp_path / "home"
-    left = running(load_settings(home=tmp_path / "home"))
-    if left is not None:
-        left.stop(abort=lambda: True)
+    stack = running(load_settings(home=tmp_path / "home"))
+    if stack is not None:
+        stack.stop(abort=lambda: True)
 
 
 def test_the_demo_transcribes_real_speech_answers_a_question_and_ends(home: Path) -> None:
@@ -45,9 +45,9 @@ def test_the_demo_transcribes_real_speech_answers_a_question_and_ends(home: Path
     for entry in entries:
         text = (store / entry["uuid"] / "transcript.txt").read_text()
         assert Levenshtein.normalized_similarity(words(text), words(said(entry["uuid"]))) > 0.9
-    shown = " ".join(finished.stdout.split())
-    assert " ".join((store / entries[0]["uuid"] / "transcript.txt").read_text().split())[:80] in shown
-    assert "1. Weather and ferries" in shown
+    output = " ".join(finished.stdout.split())
+    assert " ".join((store / entries[0]["uuid"] / "transcript.txt").read_text().split())[:80] in output
+    assert "1. Weather and ferries" in output
     assert f"{store.as_uri()}/" in finished.stdout
     commands = of_each(psutil.process_iter(), lambda process: process.cmdline())
     assert not [command for command in commands if any(str(home) in part for part in command)]

@@ -63,19 +63,19 @@ def test_free_executors_take_what_a_slow_one_does_not(pool: tuple[Settings, str]
     request = TranscriptionRequest(RECORDING, key, facts.source_sha256, facts.seconds, options)
     client = InferenceClient(url)
     first = request.for_queue(run_id="first", queue=gpu_queue("cpu:1"))
-    others = [request.for_queue(run_id=f"run-{number}", queue=gpu_queue(ANY_GPU)) for number in range(8)]
+    behind = [request.for_queue(run_id=f"run-{number}", queue=gpu_queue(ANY_GPU)) for number in range(8)]
     client.ask(first)
     wait_until(lambda: len(in_state(url, "doing")) == 1, 120, "the slow executor is busy")
-    for each in others:
-        client.ask(each)
+    for queued in behind:
+        client.ask(queued)
     # It holds what its slot and the runs ahead allow, and the other executor does the rest meanwhile.
-    least = len(others) - RUNS_AHEAD
+    least = len(behind) - RUNS_AHEAD
     wait_until(lambda: len(in_state(url, "done")) >= least, 120, "the other executor does the rest")
     (settings.home / slow_executor.GATE).touch()
-    answers = [client.wait(each, on_event=lambda _line: None) for each in (first, *others)]
-    served = Counter(str(answer.result["executor"]).split("@")[0] for answer in answers)
-    assert served["cpu-0"] >= least
-    assert served["cpu-1"] == len(answers) - served["cpu-0"] >= 1
+    answers = [client.wait(queued, on_event=lambda _line: None) for queued in (first, *behind)]
+    answered_by = Counter(str(answer.result["executor"]).split("@")[0] for answer in answers)
+    assert answered_by["cpu-0"] >= least
+    assert answered_by["cpu-1"] == len(answers) - answered_by["cpu-0"] >= 1
     assert len({said(answer) for answer in answers}) == 1
 
 

@@ -46,13 +46,13 @@ def system(home: Path) -> Iterator[System]:
 
 
 @pytest.fixture(scope="module")
-def left(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def aborted(system: System, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Recordings in progress and waiting when the first stack received the second stop signal."""
     return stop_at_work(system, tmp_path_factory.mktemp("left"), twice=True, seconds=360)
 
 
 @pytest.fixture(scope="module")
-def next_system(home: Path, left: list[str]) -> Iterator[System]:
+def next_system(home: Path, aborted: list[str]) -> Iterator[System]:
     """The stack started next on the same home."""
     # No executor may end by its number of jobs while the stack stops: the runs would return to the queue.
     with stack(home, max_jobs_per_worker="0") as system:
@@ -120,7 +120,10 @@ def ended_well(system: System, worker: WorkerStatus) -> None:
     """Wait until the worker's process is gone and another one has its slot; it must have exited with 0."""
 
     def renewed() -> bool:
-        return any(one.name == worker.name and one.pid != worker.pid for one in system.pool().alive(worker.kind))
+        return any(
+            successor.name == worker.name and successor.pid != worker.pid
+            for successor in system.pool().alive(worker.kind)
+        )
 
     wait_until(renewed, 120, f"another process has taken the slot of {worker.name}")
     program = {"gpu": "gpu-worker-cpu-0"}.get(worker.kind, f"run-worker-{worker.name.split('@')[0].split('-')[1]}")
@@ -183,13 +186,13 @@ def test_recycling_workers_between_jobs_loses_nothing(system: System) -> None:
     assert all(worker.jobs <= JOBS and worker.model_loads <= 1 for worker in system.pool().workers)
 
 
-def test_a_second_stop_signal_aborts_the_stacks_work(system: System, left: list[str]) -> None:
-    assert having(system, left, "transcript.json") == set()
+def test_a_second_stop_signal_aborts_the_stacks_work(system: System, aborted: list[str]) -> None:
+    assert having(system, aborted, "transcript.json") == set()
 
 
-def test_the_next_start_completes_aborted_work(next_system: System, left: list[str]) -> None:
-    assert {run.status for run in next_system.finish(left)} == {"SUCCESS"}
-    assert having(next_system, left, "captions.vtt") == set(left)
+def test_the_next_start_completes_aborted_work(next_system: System, aborted: list[str]) -> None:
+    assert {run.status for run in next_system.finish(aborted)} == {"SUCCESS"}
+    assert having(next_system, aborted, "captions.vtt") == set(aborted)
 
 
 def test_a_stopping_stack_finishes_its_work_and_starts_nothing(next_system: System, tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ def _refused(home: Path, *arguments: str, **variables: str) -> str:
 
 
 def test_a_port_in_use_is_refused(home: Path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
         assert re.search(rf"^transcription: port {port} on .* is in use", _refused(home, "--port", port), re.MULTILINE)
 
 
@@ -142,9 +142,9 @@ def test_a_missing_gpu_is_refused(home: Path):
 
 
 def test_a_database_that_does_not_answer_is_refused_without_its_password(home: Path):
-    said = _refused(home, "--port", "0", TRANSCRIPTION_DATABASE_URL=f"postgresql://user:{SECRET}@127.0.0.1:1/speech")
-    assert "the database 'speech' on 127.0.0.1 does not answer" in said
-    assert SECRET not in said
+    message = _refused(home, "--port", "0", TRANSCRIPTION_DATABASE_URL=f"postgresql://user:{SECRET}@127.0.0.1:1/speech")
+    assert "the database 'speech' on 127.0.0.1 does not answer" in message
+    assert SECRET not in message
 
 
 def test_an_executor_with_an_unknown_model_ends_with_the_reason(home: Path):

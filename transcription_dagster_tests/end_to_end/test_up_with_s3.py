@@ -122,8 +122,8 @@ def test_ctrl_c_ends_everything_and_no_file_contains_a_secret(up: Up) -> None:
     assert "Everything is stopped." in up.said()
     assert not running_yet(everything)
     assert end_orphan_processes(up.home) == 0
-    kept = [path for path in up.home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
-    assert kept == []
+    leaks = [path for path in up.home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert leaks == []
 
 
 def body(aws: AwsServer, key: str) -> bytes:

@@ -120,7 +120,9 @@ def changed(old: list[str], seed: int, rate: float) -> list[str]:
 
 
 def edits(blocks: list[alignment.AlignedBlock]) -> int:
-    return sum(max(one.old_stop - one.old_first, one.new_stop - one.new_first) for one in blocks if not one.same)
+    return sum(
+        max(block.old_stop - block.old_first, block.new_stop - block.new_first) for block in blocks if not block.same
+    )
 
 
 @given(st.lists(st.integers(0, 3), max_size=200), st.lists(st.integers(0, 3), max_size=200))
@@ -170,9 +172,9 @@ def test_no_native_call_is_long(old: list[str], new: list[str], monkeypatch: pyt
 
     class Counting:
         @staticmethod
-        def opcodes(some: list[int], others: list[int]) -> Any:
-            sizes.append(len(some) * len(others))
-            return Levenshtein.opcodes(some, others)
+        def opcodes(old_part: list[int], new_part: list[int]) -> Any:
+            sizes.append(len(old_part) * len(new_part))
+            return Levenshtein.opcodes(old_part, new_part)
 
     real_ratio = alignment.fuzz.ratio
 

@@ -16,7 +16,7 @@ def test_the_languages_are_those_of_the_installed_whisper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("name", "code"),
     [
         ("EN", "en"), ("eng", "en"), ("en-GB", "en"), ("pt_BR", "pt"), ("deu", "de"), ("ger", "de"), ("German", "de"),
         ("castilian", "es"), ("zh-Hant-TW", "zh"), ("cmn", "zh"), ("zh-yue", "yue"), ("nb", "no"), ("nob", "no"),
@@ -25,16 +25,16 @@ def test_the_languages_are_those_of_the_installed_whisper() -> None:
         (" fr ", "fr"), ("Haitian Creole", "ht"),
     ],
 )  # fmt: skip
-def test_codes_tags_and_names(given: str, code: str) -> None:
-    assert whisper_language(given) == code
+def test_codes_tags_and_names(name: str, code: str) -> None:
+    assert whisper_language(name) == code
 
 
-@pytest.mark.parametrize("given", [None, "auto", "AUTO"])
-def test_auto_means_detection(given: str | None) -> None:
-    assert whisper_language(given) is None
+@pytest.mark.parametrize("name", [None, "auto", "AUTO"])
+def test_auto_means_detection(name: str | None) -> None:
+    assert whisper_language(name) is None
 
 
-@pytest.mark.parametrize("given", ["", "klingon", "tlh", "xx", "en\nde", "english please", "e", "🙂"])
-def test_languages_unknown_to_whisper_are_refused(given: str) -> None:
+@pytest.mark.parametrize("name", ["", "klingon", "tlh", "xx", "en\nde", "english please", "e", "🙂"])
+def test_languages_unknown_to_whisper_are_refused(name: str) -> None:
     with pytest.raises(InvalidSetting, match="not a language that Whisper knows"):
-        whisper_language(given)
+        whisper_language(name)

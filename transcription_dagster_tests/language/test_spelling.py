@@ -33,7 +33,7 @@ def test_words_are_compared_without_case_punctuation_and_hyphens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "second", "alike"),
     [
         ("its", "It's", True),
         ("every day", "everyday", True),
@@ -44,12 +44,12 @@ def test_words_are_compared_without_case_punctuation_and_hyphens() -> None:
         ("हिंदी", "हदी", False),
     ],
 )
-def test_the_same_letters_sound_the_same(one: str, other: str, same: bool) -> None:
-    assert (letters(one) == letters(other)) is same
+def test_the_same_letters_sound_the_same(first: str, second: str, alike: bool) -> None:
+    assert (letters(first) == letters(second)) is alike
 
 
 @pytest.mark.parametrize(
-    ("heard", "meant"),
+    ("misheard", "term"),
     [
         ("cooper netties", "Kubernetes"),
         ("engine x", "nginx"),
@@ -59,12 +59,12 @@ def test_the_same_letters_sound_the_same(one: str, other: str, same: bool) -> No
         ("affect", "effect"),
     ],
 )
-def test_similar_sounding_words_are_similar(heard: str, meant: str) -> None:
-    assert similarity(heard, meant) >= 0.5
+def test_similar_sounding_words_are_similar(misheard: str, term: str) -> None:
+    assert similarity(misheard, term) >= 0.5
 
 
 @pytest.mark.parametrize(
-    ("heard", "meant"),
+    ("text", "term"),
     [
         ("the weather was nice", "stocks fell sharply"),
         ("monday", "tuesday"),
@@ -72,11 +72,11 @@ def test_similar_sounding_words_are_similar(heard: str, meant: str) -> None:
         ("22", "twenty two"),
     ],
 )
-def test_different_sounding_words_are_not_similar(heard: str, meant: str) -> None:
-    assert similarity(heard, meant) < 0.5
+def test_different_sounding_words_are_not_similar(text: str, term: str) -> None:
+    assert similarity(text, term) < 0.5
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_similarity_is_a_share(one: str, other: str) -> None:
-    assert 0.0 <= similarity(one, other) <= 1.0
-    assert similarity(one, one) == 1.0
+def test_similarity_is_a_share(first: str, second: str) -> None:
+    assert 0.0 <= similarity(first, second) <= 1.0
+    assert similarity(first, first) == 1.0

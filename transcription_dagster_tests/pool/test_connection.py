@@ -44,19 +44,19 @@ def test_a_long_lived_listener_waits_for_an_unavailable_database(
 @pytest.mark.parametrize("method", ["execute_query_async", "execute_query_one_async", "execute_query_all_async"])
 def test_a_cancellation_that_arrives_with_the_answer_is_not_lost(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     async def cancel_with_the_answer() -> bool:
-        answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-        waiting = asyncio.Event()
+        rows: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        called = asyncio.Event()
 
         async def wait_for_answer(*_arguments: Any) -> list[str]:
-            waiting.set()
+            called.set()
             # As the connection pool does; before Python 3.12 it returns the answer of a canceled caller.
-            return await asyncio.wait_for(answer, timeout=60)
+            return await asyncio.wait_for(rows, timeout=60)
 
         monkeypatch.setattr(procrastinate.PsycopgConnector, method, wait_for_answer)
         caller = asyncio.create_task(getattr(pool_connection.PatientConnector(conninfo=""), method)("SELECT 1"))
-        await waiting.wait()
+        await called.wait()
         await asyncio.sleep(0)
-        answer.set_result([])
+        rows.set_result([])
         caller.cancel()
         await asyncio.wait([caller])
         return caller.cancelled()

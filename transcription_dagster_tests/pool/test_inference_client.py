@@ -36,7 +36,7 @@ def test_repeated_asks_queue_one_request(queues: str) -> None:
 
 
 def test_an_answer_reaches_the_waiting_client(queues: str) -> None:
-    client, told = InferenceClient(queues), threading.Event()
+    client, reported = InferenceClient(queues), threading.Event()
     client.ask(a_request())
 
     async def answer(executors: Executors) -> None:
@@ -45,12 +45,12 @@ def test_an_answer_reaches_the_waiting_client(queues: str) -> None:
         await queue.finish(claim, {"transcript": "good morning"})
 
     with ThreadPoolExecutor() as threads:
-        waiting = threads.submit(client.wait, a_request(), on_event=lambda _line: told.set())
+        pending = threads.submit(client.wait, a_request(), on_event=lambda _line: reported.set())
         on_executors(queues, answer)
-        answered = waiting.result(30)
+        answered = pending.result(30)
     assert answered.result == {"transcript": "good morning"}
     assert [attempt["executor"] for attempt in answered.attempts] == ["gpu-0"]
-    assert told.is_set()
+    assert reported.is_set()
 
 
 def test_a_finished_request_is_answered_from_the_database_and_queues_nothing(queues: str) -> None:
@@ -112,11 +112,11 @@ def test_canceling_a_run_cancels_only_its_requests(queues: str) -> None:
         queue, claim = await executors.begin()
         client.ask(a_request("two", run_id="run-1"))
         client.ask(a_request("three", run_id="run-2"))
-        held = [claim.lease in await queue.leases()]
+        leased = [claim.lease in await queue.leases()]
         assert await asyncio.to_thread(cancel_requests_of_run, queues, "run-1") == 2
-        held.append(claim.lease in await queue.leases())
+        leased.append(claim.lease in await queue.leases())
         await queue.finish(claim, {"n": 1})
-        return held
+        return leased
 
     assert on_executors(queues, cancel_at_work) == [True, False]
     states = {request["key"]: request["state"] for request in requests(queues)}

@@ -107,13 +107,13 @@ def test_audio_in_the_store_is_diarized(tmp_path: Path) -> None:
     audio = tmp_path / "store" / SPEAKERS.audio_key
     audio.parent.mkdir(parents=True)
     audio.touch()
-    engine, done = OneSpeaker(), list[float]()
+    engine, progress = OneSpeaker(), list[float]()
     work = speakers_work(tmp_path, engine)
     content = SPEAKERS.for_queue(run_id="run", queue="gpu").request
     prepared = work.prepare(json.loads(json.dumps(content)), tmp_path)
     assert work.seconds(prepared) == 10.0
-    answer = work.do(prepared, on_progress=done.append, should_stop=lambda: False)
-    assert (answer["turns"], engine.heard, done) == ([[0.0, 10.0, "spk_0"]], [audio], [0.75])
+    diarization = work.do(prepared, on_progress=progress.append, should_stop=lambda: False)
+    assert (diarization["turns"], engine.heard, progress) == ([[0.0, 10.0, "spk_0"]], [audio], [0.75])
 
 
 def test_missing_diarization_models_make_the_executor_unfit(tmp_path: Path) -> None:

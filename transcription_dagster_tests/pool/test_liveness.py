@@ -101,6 +101,6 @@ def test_a_worker_that_comes_back_counts_as_new() -> None:
 
 
 def test_every_process_has_its_own_identity() -> None:
-    identity, other = Identity.of_this_process(), Identity.of_this_process()
-    assert identity.token != other.token
-    assert identity.place == other.place == this_place()
+    first, second = Identity.of_this_process(), Identity.of_this_process()
+    assert first.token != second.token
+    assert first.place == second.place == this_place()

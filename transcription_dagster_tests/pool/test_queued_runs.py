@@ -108,27 +108,27 @@ def test_a_run_tagged_after_its_creation_is_found_by_its_tag(instance: DagsterIn
 def test_a_poll_reads_the_same_number_of_rows_however_many_runs_wait(
     instance: DagsterInstance, database: str, tags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[int] = []
+    counts: list[int] = []
     rows_to_runs = PatientRunStorage._rows_to_runs
 
     def counted(self: PatientRunStorage, rows: Any) -> Any:
-        read.append(len(rows))
+        counts.append(len(rows))
         return rows_to_runs(self, rows)
 
     monkeypatch.setattr(PatientRunStorage, "_rows_to_runs", counted)
     first = add(instance, **tags)
     add_many(database, first, 5_000)
     assert look(instance, ["cuda:0"], 3)[0] == first
-    assert sum(read) <= FRONT_RUNS
+    assert sum(counts) <= FRONT_RUNS
     assert rows_touched(database) <= 3 * FRONT_RUNS
 
 
 def rows_touched(url: str) -> int:
     """Return the number of rows that all steps of the statement's plan returned or discarded."""
     with psycopg.connect(url) as connection:
-        answer = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {FRONT}").fetchone()  # type: ignore[arg-type]
-    assert answer is not None
-    plan = answer[0] if isinstance(answer[0], list) else json.loads(answer[0])
+        row = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {FRONT}").fetchone()  # type: ignore[arg-type]
+    assert row is not None
+    plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
     return max(_rows(step) for step in _steps(plan[0]["Plan"]))
 
 

@@ -156,15 +156,15 @@ def test_reports_under_an_expired_lease_are_refused(queues: str) -> None:
     client.ask(a_request())
 
     async def come_back_late(executors: Executors) -> dict[str, Any]:
-        queue, late = await executors.begin("gpu-0")
-        await executors.lose(queue, late)
-        other_queue, other = await executors.begin("gpu-1")
-        await queue.report_progress(late, 0.9)
-        await queue.finish(late, {"said by": "gpu-0"})
-        await queue.fail(late, UnusableAudio("gpu-0 says so"))
-        await queue.give_back(late, "gpu-0 was stopped")
+        queue, old_claim = await executors.begin("gpu-0")
+        await executors.lose(queue, old_claim)
+        other_queue, new_claim = await executors.begin("gpu-1")
+        await queue.report_progress(old_claim, 0.9)
+        await queue.finish(old_claim, {"said by": "gpu-0"})
+        await queue.fail(old_claim, UnusableAudio("gpu-0 says so"))
+        await queue.give_back(old_claim, "gpu-0 was stopped")
         row = await queue.connector.execute_query_one_async("SELECT state, progress FROM inference_requests")
-        await other_queue.finish(other, {"said by": "gpu-1"})
+        await other_queue.finish(new_claim, {"said by": "gpu-1"})
         return row
 
     assert on_executors(queues, come_back_late) == {"state": "doing", "progress": 0.0}
@@ -210,16 +210,16 @@ def test_an_executor_with_a_newer_heartbeat_keeps_its_request(queues: str) -> No
 
     async def rescue_too_late(executors: Executors) -> list[Any]:
         state = WorkerRecord("gpu-0", "gpu")
-        queue, other = await executors.start(state=state), await executors.start("gpu-1")
+        queue, observer = await executors.start(state=state), await executors.start("gpu-1")
         claim = await queue.claim()
         assert claim is not None
         for _ in range(2):
             await publish_record(queue.connector, state)
-        (observed,) = await other.foreign_leases()
+        (observed,) = await observer.foreign_leases()
         assert (observed.lease, observed.token, observed.heartbeat.beat) == (claim.lease, state.identity.token, "2")
         answered = []
         for beat in ("1", "2"):
-            await other.rescue(claim.lease, beat=beat)
+            await observer.rescue(claim.lease, beat=beat)
             answered.append(bool(await queue.leases()))
         return answered
 

@@ -144,8 +144,8 @@ def test_a_superseded_run_is_removed_completely(instance: DagsterInstance, engin
     replaced, newer = run(instance, "a"), run(instance, "a")
     grow_old(database, replaced, newer)
     before = state(instance)
-    removed = remove_old_history(engine, days=30)
-    assert (removed.replaced_runs, removed.shortened_runs) == (1, 1)
+    report = remove_old_history(engine, days=30)
+    assert (report.replaced_runs, report.shortened_runs) == (1, 1)
     assert instance.get_run_by_id(replaced) is None
     assert instance.all_logs(replaced) == []
     assert instance.get_run_by_id(newer) is not None
@@ -163,8 +163,8 @@ def test_a_superseded_run_is_removed_completely(instance: DagsterInstance, engin
 def test_a_failure_without_later_success_is_kept_and_others_are_removed(
     instance: DagsterInstance, engine: Engine, database: str
 ) -> None:
-    failed, good, still_failed = run(instance, "a", fails=True), run(instance, "a"), run(instance, "b", fails=True)
-    grow_old(database, failed, good, still_failed)
+    failed, succeeded, still_failed = run(instance, "a", fails=True), run(instance, "a"), run(instance, "b", fails=True)
+    grow_old(database, failed, succeeded, still_failed)
     before = state(instance)
     assert before["second"][1] == {"a": "MATERIALIZED", "b": "FAILED"}
     remove_old_history(engine, days=30)

@@ -117,12 +117,12 @@ def test_a_run_fails_if_its_worker_is_silent_whatever_the_clocks_say(
     run = a_run(instance, DagsterRunStatus.STARTED)
     launch(instance, run)
     take(database, run)
-    now = [1000.0]
-    monitor = LivenessMonitor(stale_seconds=8, beat_seconds=2, poll_seconds=5, clock=lambda: now[0])
+    clock = [1000.0]
+    monitor = LivenessMonitor(stale_seconds=8, beat_seconds=2, poll_seconds=5, clock=lambda: clock[0])
     monkeypatch.setattr(launcher(instance), "_liveness", monitor)
 
     def health(*, after: float) -> WorkerStatus:
-        now[0] += after
+        clock[0] += after
         return launcher(instance).check_run_worker_health(run).status
 
     # The age of the heartbeat on the database's clock is ignored, because that clock may have been changed.
@@ -179,13 +179,13 @@ def test_a_run_that_a_worker_claims_while_it_is_canceled_ends_in_that_worker(
 ) -> None:
     run = a_run(instance)
     launch(instance, run)
-    find, looks = launcher(instance)._find, []
+    find, jobs = launcher(instance)._find, []
 
     def find_and_claim(run_id: str) -> Any:
         job = find(run_id)
-        if not looks:
+        if not jobs:
             take(database, run)
-        looks.append(job)
+        jobs.append(job)
         return job
 
     monkeypatch.setattr(launcher(instance), "_find", find_and_claim)

@@ -45,8 +45,8 @@ def test_a_launch_gives_one_run_however_often_it_is_repeated(instance: DagsterIn
 def test_a_repeated_launch_gives_its_run_as_it_is_now(instance: DagsterInstance) -> None:
     run = add(instance, "first")
     instance.report_run_failed(run)
-    again = add(instance, "first")
-    assert (again.run_id, again.status) == (run.run_id, DagsterRunStatus.FAILURE)
+    repeated = add(instance, "first")
+    assert (repeated.run_id, repeated.status) == (run.run_id, DagsterRunStatus.FAILURE)
 
 
 def test_retries_of_a_run_inherit_its_launch_and_are_runs_of_their_own(instance: DagsterInstance) -> None:
@@ -70,4 +70,4 @@ def test_a_run_whose_tags_were_lost_gets_them_when_it_is_stored_again(instance: 
     with storage.connect() as connection:
         connection.execute(text("DELETE FROM run_tags"))
     assert storage.add_run(run).run_id == run.run_id
-    assert [one.run_id for one in storage.get_runs(RunsFilter(tags={"dagster/partition": "a"}))] == [run.run_id]
+    assert [tagged.run_id for tagged in storage.get_runs(RunsFilter(tags={"dagster/partition": "a"}))] == [run.run_id]

@@ -113,11 +113,11 @@ def test_the_end_of_a_requeued_job_is_refused(queued: str, report: Any) -> None:
 @pytest.mark.parametrize("report", [succeed, interrupt])
 def test_the_end_of_another_workers_job_is_refused(queued: str, report: Any) -> None:
     async def come_back_late(workers: Workers) -> None:
-        late, claim = await workers.claim()
-        await late.rescue(claim.lease)
-        other, again = await workers.claim()
-        await report(late, claim)
-        assert (list(await late.leases()), list(await other.leases())) == ([], [again.lease])
+        silent, claim = await workers.claim()
+        await silent.rescue(claim.lease)
+        rescuer, new_claim = await workers.claim()
+        await report(silent, claim)
+        assert (list(await silent.leases()), list(await rescuer.leases())) == ([], [new_claim.lease])
 
     on_workers(queued, come_back_late)
     assert state(queued) == ("doing", 1)
@@ -169,13 +169,13 @@ def test_a_worker_is_notified_of_new_and_canceled_jobs(queued: str) -> None:
 def test_a_job_of_a_forgotten_worker_is_rescued(queued: str) -> None:
     async def rescue(workers: Workers) -> None:
         _, claim = await workers.claim()
-        other = await workers.start()
-        await other.connector.execute_query_async(
-            "DELETE FROM procrastinate_workers WHERE id <> %(id)s", id=other._holder
+        rescuer = await workers.start()
+        await rescuer.connector.execute_query_async(
+            "DELETE FROM procrastinate_workers WHERE id <> %(id)s", id=rescuer._holder
         )
-        (foreign,) = await other.foreign_leases()
+        (foreign,) = await rescuer.foreign_leases()
         assert foreign.lease == Lease(claim.lease.work, None, 0)
-        await other.rescue(foreign.lease)
+        await rescuer.rescue(foreign.lease)
 
     on_workers(queued, rescue)
     assert state(queued) == ("todo", 1)

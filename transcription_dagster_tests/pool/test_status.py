@@ -109,11 +109,11 @@ def test_the_next_process_in_a_slot_requeues_the_previous_ones_work(queues: str,
 
 def test_one_of_two_processes_claiming_a_slot_gets_it(queues: str) -> None:
     async def take_twice(workers: Workers) -> list[BaseException | None]:
-        both = [await workers.start("run-1@here") for _ in range(2)]
-        claims = [asyncio.create_task(worker.take()) for worker in both]
+        rivals = [await workers.start("run-1@here") for _ in range(2)]
+        claims = [asyncio.create_task(worker.take()) for worker in rivals]
         while not all(claim.done() for claim in claims):
             # One that has the slot sends heartbeats, so that the other, if it comes later, does not find it dead.
-            for worker, claim in zip(both, claims, strict=True):
+            for worker, claim in zip(rivals, claims, strict=True):
                 if claim.done() and claim.exception() is None:
                     await worker.publish()
             await asyncio.sleep(BEAT / 2)
@@ -128,10 +128,10 @@ def test_only_jobs_of_silent_workers_are_requeued(queues: str) -> None:
         queue_run(queues, run)
 
     async def watch(workers: Workers) -> None:
-        dead, alive, own = [await workers.start(name) for name in ("dead", "alive", "own")]
-        for worker in (dead, alive, own):
+        dead, alive, observer = [await workers.start(name) for name in ("dead", "alive", "own")]
+        for worker in (dead, alive, observer):
             assert await worker.queue.claim() is not None
-        rescuer = Rescuer(own.queue, stale_seconds=STALE, beat_seconds=BEAT)
+        rescuer = Rescuer(observer.queue, stale_seconds=STALE, beat_seconds=BEAT)
         while job_status(queues, "r1") != "todo":
             await alive.publish()
             await rescuer.rescue()
@@ -146,9 +146,9 @@ def test_a_clock_change_requeues_no_work(queues: str, hours: int) -> None:
     queue_run(queues, "r1")
 
     async def watch(workers: Workers) -> None:
-        living, other = await workers.start("run-1@far", ELSEWHERE), await workers.start("run-2@here")
+        living, observer = await workers.start("run-1@far", ELSEWHERE), await workers.start("run-2@here")
         await living.queue.claim()
-        rescuer = Rescuer(other.queue, stale_seconds=STALE, beat_seconds=BEAT)
+        rescuer = Rescuer(observer.queue, stale_seconds=STALE, beat_seconds=BEAT)
         for number in range(12):
             if number == 4:
                 step_clock(queues, seconds=hours * 3600)
@@ -191,7 +191,7 @@ def test_a_process_that_loses_a_free_slot_leaves_the_winners_work_alone(queues: 
     queue_run(queues, "r1")
 
     async def take_late(workers: Workers) -> None:
-        late, winner = await workers.start("run-1@here"), await workers.start("run-1@here")
+        loser, winner = await workers.start("run-1@here"), await workers.start("run-1@here")
         claims: list[JobClaim | None] = []
 
         async def win(_query: str, **_arguments: object) -> None:
@@ -199,9 +199,9 @@ def test_a_process_that_loses_a_free_slot_leaves_the_winners_work_alone(queues: 
                 await winner.take()
                 claims.append(await winner.queue.claim())
 
-        after_each_statement(late, win)
+        after_each_statement(loser, win)
         with pytest.raises(StackError):
-            await late.take()
+            await loser.take()
         assert [claim.lease for claim in claims if claim] == [*await winner.queue.leases()]
 
     with_workers(queues, take_late)
@@ -265,8 +265,8 @@ def after_each_statement(worker: Worker, then: Callable[..., Coroutine[Any, Any,
 
     async def executed(query: Any, **arguments: Any) -> list[dict[str, Any]]:
         rows = await execute(query, **arguments)
-        again = await then(query, **arguments)
-        return rows if again is None else again
+        changed_rows = await then(query, **arguments)
+        return rows if changed_rows is None else changed_rows
 
     worker.queue.connector.execute_query_all_async = executed
 

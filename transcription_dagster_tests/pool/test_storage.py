@@ -48,11 +48,11 @@ def test_a_call_waits_until_postgres_is_back(home: Path, caplog: pytest.LogCaptu
         assert storage.run_storage.get_runs() == []
         server.close()
         with caplog.at_level(logging.WARNING):
-            waiting = threads.submit(storage.run_storage.get_runs)
+            runs = threads.submit(storage.run_storage.get_runs)
             wait_until(lambda: caplog.records, 120, "it has noticed")
-        assert not waiting.done()
+        assert not runs.done()
         with embedded_postgres(settings):
-            assert waiting.result(60) == []
+            assert runs.result(60) == []
         storage.run_storage.dispose()
 
 
@@ -165,7 +165,9 @@ def test_polls_do_not_look_up_tables_and_migrations_again(instance: DagsterInsta
     listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     poll()
     assert statements
-    assert [one for one in statements if "pg_catalog" in one or "secondary_indexes" in one] == []
+    assert [
+        statement for statement in statements if "pg_catalog" in statement or "secondary_indexes" in statement
+    ] == []
 
 
 def test_a_lost_pooled_connection_is_replaced_even_at_the_start_of_a_transaction(

@@ -53,7 +53,10 @@ def comprehend(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
 def test_names_and_addresses_are_found_at_their_words(comprehend: WebServer) -> None:
     spoken = words("On Monday Ada Brooks, of 4 Pier Road, met Zoë.")
     detections = find_by_comprehend(spoken, {"name", "address"}, "en")
-    texts = [(each.kind, " ".join(word.text for word in spoken[each.first : each.stop])) for each in detections]
+    texts = [
+        (detection.kind, " ".join(word.text for word in spoken[detection.first : detection.stop]))
+        for detection in detections
+    ]
     assert texts == [("name", "Ada Brooks,"), ("address", "4 Pier Road,"), ("name", "Zoë.")]
 
 

@@ -26,7 +26,7 @@ def with_presidio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def used(language: str, *kinds: str, insights: Any = "local") -> list[str]:
     settings = Settings.model_construct(redact=kinds, insights=insights)
-    return [each.name for each in detectors(language, settings)]
+    return [detector.name for detector in detectors(language, settings)]
 
 
 def test_presidio_is_used_for_languages_with_a_model_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,9 +53,13 @@ def test_earlier_detectors_take_precedence_and_none_gets_an_empty_text() -> None
         return Detector("", frozenset(), lambda _words, _kinds: list(detections))
 
     spoken = [Word(letter, 0.0, 1.0) for letter in "abcdefghi"]
-    both = [detector(Detection(2, 4, "digits")), detector(Detection(0, 3, "address"), Detection(5, 6, "name"))]
-    assert detect(spoken, (), both) == [Detection(0, 2, "address"), Detection(2, 4, "digits"), Detection(5, 6, "name")]
-    assert detect([], (), both) == []
+    in_order = [detector(Detection(2, 4, "digits")), detector(Detection(0, 3, "address"), Detection(5, 6, "name"))]
+    assert detect(spoken, (), in_order) == [
+        Detection(0, 2, "address"),
+        Detection(2, 4, "digits"),
+        Detection(5, 6, "name"),
+    ]
+    assert detect([], (), in_order) == []
 
 
 def test_a_name_found_once_is_found_everywhere() -> None:

@@ -47,16 +47,23 @@ SPANS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6)))
 def test_merged_detections_are_disjoint_and_hold_every_word_that_either_has(
     first: list[tuple[int, int]], second: list[tuple[int, int]]
 ) -> None:
-    mine, others = (
+    cards_first, names = (
         [Detection(begin, begin + size, kind) for begin, size in spans]
         for spans, kind in ((first, "card"), (second, "name"))
     )
-    detections = merged_detections(merged_detections([], mine), others)
-    places = [place for each in detections for place in range(each.first, each.stop)]
+    detections = merged_detections(merged_detections([], cards_first), names)
+    places = [place for detection in detections for place in range(detection.first, detection.stop)]
     assert places == sorted(set(places))
-    assert set(places) == {place for each in [*mine, *others] for place in range(each.first, each.stop)}
-    cards = {place for each in detections if each.kind == "card" for place in range(each.first, each.stop)}
-    assert cards == {place for each in mine for place in range(each.first, each.stop)}
+    assert set(places) == {
+        place for detection in [*cards_first, *names] for place in range(detection.first, detection.stop)
+    }
+    cards = {
+        place
+        for detection in detections
+        if detection.kind == "card"
+        for place in range(detection.first, detection.stop)
+    }
+    assert cards == {place for detection in cards_first for place in range(detection.first, detection.stop)}
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ def words(text: str) -> list[Word]:
 def detected(text: str, language: str = "en", kinds: tuple[str, ...] = KINDS) -> list[tuple[str, str]]:
     spoken = words(text)
     return [
-        (each.kind, " ".join(word.text for word in spoken[each.first : each.stop]))
-        for each in find_patterns(spoken, kinds, language)
+        (detection.kind, " ".join(word.text for word in spoken[detection.first : detection.stop]))
+        for detection in find_patterns(spoken, kinds, language)
     ]
 
 
@@ -149,7 +149,7 @@ def test_number_words_are_joined_as_they_are_counted(language, text, digits):
 
 def test_each_word_is_read_in_its_own_language():
     spoken = [replace(word, language="de") for word in words("null eins zwo drei vier fünf sechs sieben")]
-    assert [each.kind for each in find_patterns(spoken, KINDS, "en")] == ["phone"]
+    assert [detection.kind for detection in find_patterns(spoken, KINDS, "en")] == ["phone"]
 
 
 def test_what_follows_a_card_number_is_detected_too():

@@ -23,10 +23,10 @@ def words(text: str) -> list[Word]:
 def found(text: str, *kinds: str) -> list[tuple[str, str]]:
     model = installed_model("en")
     assert model is not None
-    said = words(text)
+    spoken = words(text)
     return [
-        (each.kind, " ".join(word.text for word in said[each.first : each.stop]))
-        for each in find_by_presidio(said, kinds, model)
+        (detection.kind, " ".join(word.text for word in spoken[detection.first : detection.stop]))
+        for detection in find_by_presidio(spoken, kinds, model)
     ]
 
 

@@ -75,8 +75,8 @@ def test_values_in_the_original_words_are_silenced_despite_corrections():
     ]
     detections = in_corrected_words([Detection(1, 5, "digits"), Detection(3, 4, "digits")], passages)
     assert detections == [Detection(1, 5, "digits")]
-    now = [word for passage in passages for word in passage.words]
-    redaction = redact(now, detections, 6.0, [SpokenData("digits", tuple(spoken[1:5]))])
+    corrected = [word for passage in passages for word in passage.words]
+    redaction = redact(corrected, detections, 6.0, [SpokenData("digits", tuple(spoken[1:5]))])
     assert [word.text for word in redaction.words] == ["call", "[digits]"]
     assert redaction.spans == ((0.8, 6.0),)
     assert remaining("call four one one one", redaction, ["digits"], "en") == ["digits"]

@@ -10,8 +10,8 @@ from transcription_dagster.redaction.spoken_addresses import spoken_addresses
 
 def addresses(text: str, language: str = "en") -> list[str]:
     words = [Word(part, float(number), number + 0.9) for number, part in enumerate(text.split())]
-    found = spoken_addresses(words, language)
-    return [" ".join(word.text for word in words[first:stop]) for first, stop in found]
+    spans = spoken_addresses(words, language)
+    return [" ".join(word.text for word in words[first:stop]) for first, stop in spans]
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,22 @@ from transcription_dagster.settings import Settings
 INPUT_ONLY = Price(input=1_000_000.0, output=0.0, cache_read=100_000.0)
 
 
-def request(*, prefix: int, shown: int) -> MessageRequest:
+def request(*, prefix: int, displayed: int) -> MessageRequest:
     """Return a request of this many tokens."""
-    return MessageRequest("m", ("xyz" * prefix,), "xyz" * shown, {}, max_tokens=1000)
+    return MessageRequest("m", ("xyz" * prefix,), "xyz" * displayed, {}, max_tokens=1000)
 
 
 def test_a_short_prefix_is_paid_in_full_every_time() -> None:
-    assert sum(estimates([request(prefix=100, shown=10)] * 3, INPUT_ONLY)) == pytest.approx(3 * 110)
+    assert sum(estimates([request(prefix=100, displayed=10)] * 3, INPUT_ONLY)) == pytest.approx(3 * 110)
 
 
 def test_a_long_prefix_is_written_once_and_then_read() -> None:
-    requests = [request(prefix=5000, shown=10)] * 3
+    requests = [request(prefix=5000, displayed=10)] * 3
     assert sum(estimates(requests, INPUT_ONLY)) == pytest.approx(5000 * 1.25 + 2 * 5000 * 0.1 + 30)
 
 
 def test_a_batch_is_estimated_without_cache_at_half_the_price() -> None:
-    requests = [request(prefix=5000, shown=10)] * 3
+    requests = [request(prefix=5000, displayed=10)] * 3
     assert sum(estimates(requests, INPUT_ONLY, batch=True)) == pytest.approx((3 * 5000 * 1.25 + 30) / 2)
 
 

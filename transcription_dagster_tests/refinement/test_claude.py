@@ -184,12 +184,12 @@ def test_an_invalid_message_is_transient(server: MessagesServer, body: bytes) ->
 def test_the_key_appears_in_no_message_traceback_or_log(
     server: MessagesServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wrong = KEY.replace("test", "secret")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", wrong)
+    wrong_key = KEY.replace("test", "secret")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", wrong_key)
     claude = connected()
     with caplog.at_level(logging.INFO), pytest.raises(TranscriptionError, match="credentials: 401") as caught:
         claude.send(REQUEST)
-    shown = "".join(traceback.format_exception(caught.value))
-    assert wrong not in shown + repr(caught.value) + repr(claude) + repr(vars(claude)) + caplog.text
+    traceback_text = "".join(traceback.format_exception(caught.value))
+    assert wrong_key not in traceback_text + repr(caught.value) + repr(claude) + repr(vars(claude)) + caplog.text
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None

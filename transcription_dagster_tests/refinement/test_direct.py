@@ -104,12 +104,12 @@ BAD_ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
-def test_edits_that_do_not_fit_are_dropped_and_listed(server: MessagesServer, claude: Claude, answer: Reply) -> None:
-    server.answer_in_turn(answer)
+@pytest.mark.parametrize("reply", BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
+def test_edits_that_do_not_fit_are_dropped_and_listed(server: MessagesServer, claude: Claude, reply: Reply) -> None:
+    server.answer_in_turn(reply)
     result = refined(claude)
     assert result.text == CORRECTED
-    assert len(result.dropped) == len(json.loads(answer.body["content"][0]["text"])["edits"])
+    assert len(result.dropped) == len(json.loads(reply.body["content"][0]["text"])["edits"])
     assert all(dropped.reason for dropped in result.dropped)
 
 
@@ -328,9 +328,11 @@ def test_a_recordings_own_terms_leave_the_cached_prefix_alone(server: MessagesSe
     server.answer = lambda body: edits((2, 2, "okular", "Ocular", "vocabulary"))
     talk = transcript("We like okular and grifana and hue geen.")
     plain = refine_directly(talk, TERMS, claude, SETTINGS)
-    own = refine_directly(talk, TERMS, claude, SETTINGS, own_terms=[Term("Ocular"), Term("Huygens", ("hue geen",))])
+    with_own_terms = refine_directly(
+        talk, TERMS, claude, SETTINGS, own_terms=[Term("Ocular"), Term("Huygens", ("hue geen",))]
+    )
     assert "okular" in plain.text
-    assert own.text == "We like Ocular and grifana and Huygens.\n"
+    assert with_own_terms.text == "We like Ocular and grifana and Huygens.\n"
     before, after = server.requests
     assert before["system"] == after["system"]
     assert "- Ocular\n" in after["messages"][0]["content"]

@@ -215,16 +215,16 @@ PHRASES = st.lists(st.sampled_from([*TALK.split(), "Kubernetes", "31", "penguin"
 
 @st.composite
 def talks_and_proposals(draw: st.DrawFn) -> tuple[str, list[Edit]]:
-    heard = draw(WORDS)
+    words = draw(WORDS)
     proposals = []
     for _ in range(draw(st.integers(0, 6))):
-        first = draw(st.integers(-3, len(heard) + 3))
+        first = draw(st.integers(-3, len(words) + 3))
         last = first + draw(st.integers(-1, 4))
-        true_echo = " ".join(heard[max(first, 0) : max(last + 1, 0)])
+        true_echo = " ".join(words[max(first, 0) : max(last + 1, 0)])
         old = draw(st.one_of(st.just(true_echo), PHRASES, st.text(max_size=8)))
         new = draw(st.one_of(PHRASES, st.text(max_size=8)))
         proposals.append(Edit(first, last, old, new, draw(st.sampled_from([*KINDS, "style"]))))
-    return " ".join(heard), proposals
+    return " ".join(words), proposals
 
 
 @settings(max_examples=300, deadline=None)
@@ -252,9 +252,9 @@ def test_only_valid_edits_are_kept_whatever_is_proposed(case: tuple[str, list[Ed
 def test_validation_is_idempotent(case: tuple[str, list[Edit]]) -> None:
     text, proposals = case
     valid = validate_edits(spoken(text), proposals, TERMS).valid
-    again = validate_edits(spoken(text), valid, TERMS)
-    assert again.valid == valid
-    assert again.dropped == ()
+    revalidated = validate_edits(spoken(text), valid, TERMS)
+    assert revalidated.valid == valid
+    assert revalidated.dropped == ()
 
 
 @settings(max_examples=200, deadline=None)

@@ -57,14 +57,14 @@ def misheard_transcript(repetitions: int) -> Transcript:
 
 def corrections(words: dict[int, str], terms: Sequence[tuple[str, str]]) -> list[tuple[int, int, str, str, str]]:
     """Return the right edit for every place where a term is still misheard, as one word or as two."""
-    found = []
+    proposals = []
     for first in sorted(words):
         for term, misheard in terms:
             last = first + misheard.count(" ")
             displayed = " ".join(words.get(index, "") for index in range(first, last + 1))
             if affixes(displayed)[1] == misheard:
-                found.append((first, last, displayed, displayed.replace(misheard, term), "vocabulary"))
-    return found
+                proposals.append((first, last, displayed, displayed.replace(misheard, term), "vocabulary"))
+    return proposals
 
 
 def proofread(body: dict[str, Any]) -> Reply:

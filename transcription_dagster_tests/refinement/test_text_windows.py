@@ -62,12 +62,12 @@ def test_the_halves_of_a_window_join_to_the_whole(length: int, first: int) -> No
 def test_in_an_overlap_the_more_central_window_wins() -> None:
     early, late = TextWindow(0, 60), TextWindow(40, 100)
     joined = join_edits({late: [edit(45, "late"), edit(55, "late")], early: [edit(45, "early"), edit(55, "early")]})
-    assert [(each.first, each.new) for each in joined] == [(45, "early"), (55, "late")]
+    assert [(winner.first, winner.new) for winner in joined] == [(45, "early"), (55, "late")]
     assert join_places({early: [45, 55, 70], late: [45, 55, 70]}) == [45, 55, 70]
 
 
 def test_a_window_without_an_answer_leaves_its_overlaps_to_the_others() -> None:
-    assert [each.first for each in join_edits({TextWindow(0, 60): [edit(55, "early")]})] == [55]
+    assert [winner.first for winner in join_edits({TextWindow(0, 60): [edit(55, "early")]})] == [55]
 
 
 def test_an_edit_outside_its_window_is_left_to_validation() -> None:

@@ -25,8 +25,8 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     return open_embedder(Settings(home=tmp_path_factory.mktemp("home")))
 
 
-def similarity(one: list[float], other: list[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+def similarity(vector: list[float], other_vector: list[float]) -> float:
+    return sum(a * b for a, b in zip(vector, other_vector, strict=True))
 
 
 def test_texts_with_similar_meaning_have_similar_vectors(minilm: Embedder) -> None:
@@ -64,8 +64,8 @@ embedder = open_embedder(load_settings())
 assert embedder.count_tokens(["hello world"]) == [2] and embedder.max_tokens == 254
 print([name for name in ("torch", "transformers", "sentence_transformers") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "[]"
 
 
 def test_damaged_weights_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +101,8 @@ def test_the_error_names_the_package_with_the_default_model(tmp_path: Path, monk
 def titan(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Request], Reply]], list[list[float]]]:
     """Embed two texts with a server that gives the test's answers."""
 
-    def encode(answer: Callable[[Request], Reply]) -> list[list[float]]:
-        with web_server(answer) as server:
+    def encode(respond: Callable[[Request], Reply]) -> list[list[float]]:
+        with web_server(respond) as server:
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
             return BedrockTitanEmbedder().encode(["one", "two and more"])
 
@@ -153,8 +153,8 @@ def test_titan_out_of_reach_is_unavailable(aws: AwsServer, monkeypatch: pytest.M
 
 
 def test_titan_is_chosen_by_its_name(tmp_path: Path) -> None:
-    chosen = open_embedder(Settings(home=tmp_path, embedder=TITAN))
-    assert (chosen.model, chosen.dimensions, chosen.max_tokens) == (TITAN, 1024, 8192)
+    opened = open_embedder(Settings(home=tmp_path, embedder=TITAN))
+    assert (opened.model, opened.dimensions, opened.max_tokens) == (TITAN, 1024, 8192)
 
 
 def test_titans_token_estimate_is_an_upper_bound() -> None:

@@ -204,11 +204,11 @@ def test_an_invalid_vector_is_refused_and_nothing_is_lost(own_library: Engine, v
 
 
 def test_vectors_of_two_models_are_not_compared(own_library: Engine) -> None:
-    other = EmbeddingModel("wide", 5)
-    replace_chunks(own_library, GERMAN, other, [EmbeddedChunk("Die Fähren.", 0.0, 3.0, [1.0, 0, 0, 0, 0])])
-    assert models_in_use(own_library) == {MODEL: 2, other: 1}
+    wide = EmbeddingModel("wide", 5)
+    replace_chunks(own_library, GERMAN, wide, [EmbeddedChunk("Die Fähren.", 0.0, 3.0, [1.0, 0, 0, 0, 0])])
+    assert models_in_use(own_library) == {MODEL: 2, wide: 1}
     assert {hit.recording for hit in search(own_library, "", Embedding(MODEL, UP))} == {FERRY, WEATHER}
-    assert {hit.recording for hit in search(own_library, "", Embedding(other, [1.0, 0, 0, 0, 0]))} == {GERMAN}
+    assert {hit.recording for hit in search(own_library, "", Embedding(wide, [1.0, 0, 0, 0, 0]))} == {GERMAN}
 
 
 def test_a_model_of_another_size_is_another_model(own_library: Engine) -> None:
@@ -222,10 +222,10 @@ def test_without_vectors_of_the_model_only_words_match(library: Engine) -> None:
 
 
 def test_a_model_is_retired_when_the_last_recording_has_left_it(own_library: Engine) -> None:
-    other = EmbeddingModel("wide", 5)
+    wide = EmbeddingModel("wide", 5)
     assert retire_unused(own_library) == []
     for key in (FERRY, WEATHER, GERMAN):
-        replace_chunks(own_library, key, other, [])
+        replace_chunks(own_library, key, wide, [])
     assert retire_unused(own_library) == [MODEL]
     with transaction(own_library) as connection:
         indexes = text("SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'transcript_chunks_embedding_%'")
@@ -255,10 +255,10 @@ UNSPACED = {
 def unspaced() -> Iterator[Engine]:
     with cloned_database() as url:
         engine = open_database(url)
-        for number, (language, said) in enumerate(UNSPACED.items(), 1):
+        for number, (language, sentence) in enumerate(UNSPACED.items(), 1):
             key = str(uuid.UUID(int=number))
             register(engine, [recording(key, language, number)])
-            replace_chunks(engine, key, MODEL, [EmbeddedChunk(said, 0.0, 4.0, NORTH)])
+            replace_chunks(engine, key, MODEL, [EmbeddedChunk(sentence, 0.0, 4.0, NORTH)])
         yield engine
         engine.dispose()
 

@@ -176,18 +176,18 @@ def test_the_token_is_sent_only_to_the_library(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIBRARY_KEY", "the-token")
-    with web_server(lambda request: Reply(body=b"x")) as library, web_server(lambda request: Reply(403)) as other:
+    with web_server(lambda request: Reply(body=b"x")) as library, web_server(lambda request: Reply(403)) as host:
         allowed = settings(
             ib_url_template=f"{library.url}/{{uuid}}",
             ib_token_variable="LIBRARY_KEY",
-            source_hosts=(other.url,),
+            source_hosts=(host.url,),
             ib_allow_private=True,
         )
         get(allowed, f"{library.url}/audio")
         with pytest.raises(SourceRefused) as refused:
-            get(allowed, f"{other.url}/audio")
+            get(allowed, f"{host.url}/audio")
     assert library.requests[0].headers["authorization"] == "Bearer the-token"
-    assert "authorization" not in other.requests[0].headers
+    assert "authorization" not in host.requests[0].headers
     assert "the-token" not in f"{refused.value!r} {allowed!r}"
 
 
@@ -259,7 +259,7 @@ def test_the_whole_url_is_private_unlisted_and_forgotten_with_its_recording(stor
     assert stripped == "https://host/a.wav"
     assert whole_url(store, A, stripped) == "https://host/a.wav?sig=s3cr3t"
     assert stat.S_IMODE((tmp_path / A / "source.secret").stat().st_mode) == 0o600
-    assert [stored.key for stored in store.list(A)] == [stored.key for stored in store.list()] == [f"{A}/audio.json"]
+    assert [entry.key for entry in store.list(A)] == [entry.key for entry in store.list()] == [f"{A}/audio.json"]
     assert store.forget(A) == 2
     assert traces.in_files(tmp_path, "s3cr3t") == []
 
@@ -282,8 +282,8 @@ def test_secrets_in_rows_are_moved_to_the_store(
     for _ in range(2):
         move_secrets(engine, store)
     assert traces.in_database(database_url, "s3cr3t") == []
-    found, other = find_recording(engine, A), find_recording(engine, B)
-    assert found is not None
-    assert other is not None
-    assert (found.source, other.source) == (stripped, "s3://bucket/what?#1@home.wav")
-    assert whole_url(store, A, found.source) == source
+    signed, unsigned = find_recording(engine, A), find_recording(engine, B)
+    assert signed is not None
+    assert unsigned is not None
+    assert (signed.source, unsigned.source) == (stripped, "s3://bucket/what?#1@home.wav")
+    assert whole_url(store, A, signed.source) == source

@@ -31,7 +31,7 @@ def paged(source: DirectorySource, size: int) -> DirectorySource:
 
 
 def uris(folder: Path, page_size: int = 100) -> list[str]:
-    return [found.uri for page in pages(paged(DirectorySource(folder), page_size), None, 60) for found in page.objects]
+    return [file.uri for page in pages(paged(DirectorySource(folder), page_size), None, 60) for file in page.objects]
 
 
 def test_media_files_are_found_in_folders_of_folders_in_order(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_each_file_is_on_exactly_one_page_of_any_size(tmp_path: Path, page_size:
     names = ["a.mp3", "a/b.mp3", "a/b/c.mp3", "a b.mp3", "a-b/c.mp3", "ab.mp3", "é.mp3"]
     for name in names:
         write(tmp_path / name)
-    found = uris(tmp_path, page_size)
-    assert len(found) == len(names)
-    assert set(found) == {(tmp_path / name).as_uri() for name in names}
+    listed = uris(tmp_path, page_size)
+    assert len(listed) == len(names)
+    assert set(listed) == {(tmp_path / name).as_uri() for name in names}
 
 
 @settings(deadline=None)
@@ -69,19 +69,19 @@ def test_file_names_that_are_not_utf_8_are_listed(tmp_path: Path) -> None:
     source = DirectorySource(tmp_path)
     first = source.list(None, 1)
     second = source.list(first.cursor, 1)
-    found = [*first.objects, *second.objects]
-    assert len({one.uri for one in found}) == 2
-    assert f"{first.cursor}{found[0].uri}{found[1].uri}".isascii()
+    files = [*first.objects, *second.objects]
+    assert len({file.uri for file in files}) == 2
+    assert f"{first.cursor}{files[0].uri}{files[1].uri}".isascii()
 
 
 def test_a_file_is_described(tmp_path: Path) -> None:
     path = tmp_path / f"{ONE.upper()}.mp3"
     write(path, content=b"four")
-    (found,) = DirectorySource(tmp_path).list(None, 10).objects
-    assert found.uuid == ONE
-    assert found.size == 4
-    assert found.modified is not None
-    assert found.modified.timestamp() == pytest.approx(path.stat().st_mtime)
+    (file,) = DirectorySource(tmp_path).list(None, 10).objects
+    assert file.uuid == ONE
+    assert file.size == 4
+    assert file.modified is not None
+    assert file.modified.timestamp() == pytest.approx(path.stat().st_mtime)
 
 
 def test_a_changed_file_has_another_etag(tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_a_file_that_cannot_be_described_is_reported(tmp_path: Path, monkeypatch
             raise PermissionError(13, "Permission denied")
         if path.endswith(b"moved.mp3"):
             raise NotADirectoryError
-        found = real(path, **options)
-        return os.stat_result((*found[:8], 10**12, found.st_ctime)) if path.endswith(b"late.mp3") else found
+        status = real(path, **options)
+        return os.stat_result((*status[:8], 10**12, status.st_ctime)) if path.endswith(b"late.mp3") else status
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", stat)
         listing = DirectorySource(tmp_path).list(None, 10)
-    assert [found.uri for found in listing.objects] == [(tmp_path / "open.mp3").as_uri()]
+    assert [file.uri for file in listing.objects] == [(tmp_path / "open.mp3").as_uri()]
     closed, late = listing.problems
     assert "closed.mp3' cannot be read: Permission denied" in closed
     assert "late.mp3' is left out: its modification time" in late

@@ -56,12 +56,12 @@ def run(
     room: int = 100,
 ) -> Discovery:
     sources = {
-        key: each if isinstance(each, RegisteredSource) else registered(source(uuid.UUID(key).int), each)
-        for key, each in (known or {}).items()
+        key: previous if isinstance(previous, RegisteredSource) else registered(source(uuid.UUID(key).int), previous)
+        for key, previous in (known or {}).items()
     }
 
     def lookup(uuids: Collection[str]) -> Mapping[str, RegisteredSource]:
-        return {key: each for key, each in sources.items() if key in uuids}
+        return {key: previous for key, previous in sources.items() if key in uuids}
 
     return discover(iter(pages), cursor, lookup, lambda uuids: {*uuids} & {*forgotten}, in_flight, room)
 
@@ -165,11 +165,13 @@ def test_a_second_version_within_a_tick_waits_for_the_next() -> None:
 
 
 def test_messages_are_acknowledged_after_all_their_objects() -> None:
-    both = listing(source(1, receipt="r1"), source(2, receipt="r1"), source(3, receipt="r3"), receipts=("test event",))
-    assert set(run(both).state.receipts) == {"r1", "r3", "test event"}
-    assert set(run(both, room=1).state.receipts) == {"test event"}
+    messages = listing(
+        source(1, receipt="r1"), source(2, receipt="r1"), source(3, receipt="r3"), receipts=("test event",)
+    )
+    assert set(run(messages).state.receipts) == {"r1", "r3", "test event"}
+    assert set(run(messages, room=1).state.receipts) == {"test event"}
     known = {ids(2)[0]: "old"}
-    assert set(run(both, known=known, in_flight=ids(2)).state.receipts) == {"r3", "test event"}
+    assert set(run(messages, known=known, in_flight=ids(2)).state.receipts) == {"r3", "test event"}
 
 
 def test_problems_of_every_page_are_reported() -> None:
@@ -189,8 +191,8 @@ def test_a_run_key_identifies_recording_and_version() -> None:
 
 def test_a_restored_version_has_a_new_run_key_that_a_repeated_tick_repeats() -> None:
     original = wanted_run(source(1, "a"), None)
-    other = source(1, "b", minutes=5)
-    restored = wanted_run(source(1, "a"), registered(other, "b", at=6))
+    replaced = source(1, "b", minutes=5)
+    restored = wanted_run(source(1, "a"), registered(replaced, "b", at=6))
     assert restored.run_key != original.run_key
     repeated = wanted_run(source(1, "a"), registered(source(1, "a"), restored.pending, at=7))
     assert repeated == restored
@@ -255,7 +257,9 @@ class World:
             self.known[request.source.uuid] = after
 
     def tick(self, room: int, dies_after: Callable[[str], bool] = lambda step: False) -> int:
-        for key, etag in confirmed(self.stored.asked, {key: each.etag for key, each in self.known.items()}).items():
+        for key, etag in confirmed(
+            self.stored.asked, {key: previous.etag for key, previous in self.known.items()}
+        ).items():
             self.known[key] = replace(self.known[key], etag=etag)
         if dies_after("confirm"):
             return 0

@@ -97,8 +97,8 @@ def test_a_download_survives_repeated_interruptions(server: WebServer, get: Call
 
     def answer(request: Request) -> Reply:
         reply = ranged(AUDIO, ETAG, request)
-        sent = source.choice([source.randrange(1, len(reply.body)), len(reply.body)])
-        return replace(reply, body=reply.body[:sent], announced=len(reply.body))
+        length = source.choice([source.randrange(1, len(reply.body)), len(reply.body)])
+        return replace(reply, body=reply.body[:length], announced=len(reply.body))
 
     server.answer = answer
     assert get() == AUDIO
@@ -132,8 +132,8 @@ def test_without_an_etag_a_broken_download_starts_over(server: WebServer, get: C
 
 def test_a_wrong_range_is_refused(server: WebServer, get: Callable[..., bytes]) -> None:
     half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_000], announced=len(AUDIO))
-    wrong = Reply(206, {"ETag": ETAG, "Content-Range": f"bytes 0-{len(AUDIO) - 1}/{len(AUDIO)}"}, AUDIO)
-    server.answer = first_then(half, lambda request: wrong)
+    from_the_start = Reply(206, {"ETag": ETAG, "Content-Range": f"bytes 0-{len(AUDIO) - 1}/{len(AUDIO)}"}, AUDIO)
+    server.answer = first_then(half, lambda request: from_the_start)
     with pytest.raises(SourceUnavailable, match="a different range"):
         get()
 
@@ -274,10 +274,12 @@ def test_an_empty_file_is_refused(server: WebServer, get: Callable[..., bytes]) 
         get()
 
 
-@pytest.mark.parametrize("more", ["", "unknown=:x:, ", "sha-256=not bytes, "])
-def test_the_sha_256_digest_is_found_among_others(server: WebServer, get: Callable[..., bytes], more: str) -> None:
+@pytest.mark.parametrize("other_digests", ["", "unknown=:x:, ", "sha-256=not bytes, "])
+def test_the_sha_256_digest_is_found_among_others(
+    server: WebServer, get: Callable[..., bytes], other_digests: str
+) -> None:
     digest = base64.b64encode(hashlib.sha512(AUDIO).digest()).decode()
-    server.answer = lambda request: Reply(headers={"Repr-Digest": f"{more}sha-512=:{digest}:"}, body=AUDIO)
+    server.answer = lambda request: Reply(headers={"Repr-Digest": f"{other_digests}sha-512=:{digest}:"}, body=AUDIO)
     assert get() == AUDIO
 
 

@@ -63,7 +63,7 @@ def test_pages_follow_one_another(server: WebServer, library: IbSource) -> None:
     second = library.list(first.cursor, 50)
     assert second.exhausted
     assert second.cursor is None
-    assert [found.uuid for found in (*first.objects, *second.objects)] == [ONE, TWO]
+    assert [entry.uuid for entry in (*first.objects, *second.objects)] == [ONE, TWO]
 
 
 def test_a_cursor_contains_no_part_of_the_servers_url(server: WebServer, library: IbSource, tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_cursor_contains_no_part_of_the_servers_url(server: WebServer, library
     assert re.fullmatch(r"[0-9a-f]{64}", cursor)
     library.list(cursor, 50)
     assert server.requests[-1].path == "/list?page=2&signature=quokka"
-    (stored,) = (tmp_path / "home" / "sources").iterdir()
-    assert stored.stat().st_mode & 0o077 == 0
+    (file,) = (tmp_path / "home" / "sources").iterdir()
+    assert file.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("cursor", ["0" * 64, "http://elsewhere.example/list?signature=quokka"])
@@ -84,9 +84,9 @@ def test_an_unknown_cursor_starts_over(server: WebServer, library: IbSource, cur
 
 
 def test_only_the_last_urls_are_kept(tmp_path: Path) -> None:
-    stored = StoredAddresses(tmp_path / "pages.json")
-    names = [stored.keep(f"https://host.example/{number}") for number in range(103)]
-    assert [stored.find(name) for name in names[:4]] == [None, None, None, "https://host.example/3"]
+    addresses = StoredAddresses(tmp_path / "pages.json")
+    names = [addresses.keep(f"https://host.example/{number}") for number in range(103)]
+    assert [addresses.find(name) for name in names[:4]] == [None, None, None, "https://host.example/3"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_only_the_last_urls_are_kept(tmp_path: Path) -> None:
 def test_an_invalid_entry_is_skipped_and_reported(server: WebServer, library: IbSource, entry: object) -> None:
     server.answer = lambda request: page(entry, {"uuid": TWO})
     listing = library.list(None, 50)
-    assert [found.uuid for found in listing.objects] == [TWO]
+    assert [listed.uuid for listed in listing.objects] == [TWO]
     assert len(listing.problems) == 1
     assert "is left out" in listing.problems[0]
 

@@ -38,7 +38,7 @@ def paged(source: S3Source, size: int) -> S3Source:
 
 
 def uris(url: str, page_size: int = 1000) -> list[str]:
-    return [found.uri for page in pages(paged(S3Source(url), page_size), None, 60) for found in page.objects]
+    return [file.uri for page in pages(paged(S3Source(url), page_size), None, 60) for file in page.objects]
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 1000])
@@ -58,9 +58,9 @@ def test_a_whole_bucket_can_be_listed(bucket) -> None:
 
 def test_an_object_is_described(bucket) -> None:
     bucket(f"in/{ONE}.mp3", AUDIO)
-    (found,) = S3Source("s3://recordings/in").list(None, 10).objects
-    assert (found.uuid, found.size, found.etag) == (ONE, len(AUDIO), hashlib.md5(AUDIO).hexdigest())
-    assert found.modified is not None
+    (described,) = S3Source("s3://recordings/in").list(None, 10).objects
+    assert (described.uuid, described.size, described.etag) == (ONE, len(AUDIO), hashlib.md5(AUDIO).hexdigest())
+    assert described.modified is not None
 
 
 def test_a_changed_object_is_listed_again(bucket) -> None:
@@ -68,14 +68,14 @@ def test_a_changed_object_is_listed_again(bucket) -> None:
         bucket(f"in/{name}.mp3")
     source = S3Source("s3://recordings/in")
     first = source.list(None, 2)
-    rest = source.list(first.cursor, 2)
-    assert rest.exhausted
-    assert rest.cursor is None
+    last_page = source.list(first.cursor, 2)
+    assert last_page.exhausted
+    assert last_page.cursor is None
     bucket("in/a.mp3", b"changed")
-    again = source.list(rest.cursor, 2)
-    assert again.objects[0].uuid == first.objects[0].uuid
-    assert again.objects[0].etag != first.objects[0].etag
-    assert again.objects[1] == first.objects[1]
+    relisted = source.list(last_page.cursor, 2)
+    assert relisted.objects[0].uuid == first.objects[0].uuid
+    assert relisted.objects[0].etag != first.objects[0].etag
+    assert relisted.objects[1] == first.objects[1]
 
 
 STRANGE = ["in/a b+c%20.mp3", "in/ünï/é.mp3", "in/a/../b.mp3", "in/a//b.mp3", "in/quote'\".mp3"]
@@ -85,9 +85,9 @@ STRANGE = ["in/a b+c%20.mp3", "in/ünï/é.mp3", "in/a/../b.mp3", "in/a//b.mp3",
 def test_unusual_keys_are_listed_and_fetched(bucket, tmp_path: Path, page_size: int) -> None:
     for key in STRANGE:
         bucket(key, key.encode())
-    found = uris("s3://recordings/in", page_size)
-    assert sorted(found) == sorted(f"s3://recordings/{key}" for key in STRANGE)
-    for uri in found:
+    listed = uris("s3://recordings/in", page_size)
+    assert sorted(listed) == sorted(f"s3://recordings/{key}" for key in STRANGE)
+    for uri in listed:
         download(S3File(uri, LIMITS), tmp_path / "audio", LIMITS)
         assert f"s3://recordings/{(tmp_path / 'audio').read_text()}" == uri
 

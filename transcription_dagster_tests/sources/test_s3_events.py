@@ -67,10 +67,10 @@ def test_event_bridge_keys_are_not_encoded() -> None:
 
 @pytest.mark.parametrize("source", ["minio:s3", "ceph:s3"])
 def test_events_of_compatible_stores_are_read(source: str) -> None:
-    made = {**record("in%2Fa+b.mp3", "s3:ObjectCreated:Put"), "eventSource": source}
+    created = {**record("in%2Fa+b.mp3", "s3:ObjectCreated:Put"), "eventSource": source}
     deleted = {**record("c", "s3:ObjectRemoved:Delete"), "eventSource": source}
     message = json.dumps(
-        {"EventName": "s3:ObjectCreated:Put", "Key": "recordings/in/a b.mp3", "Records": [made, deleted]}
+        {"EventName": "s3:ObjectCreated:Put", "Key": "recordings/in/a b.mp3", "Records": [created, deleted]}
     )
     assert [event.key for event in created_objects(message)] == ["in/a b.mp3"]
 

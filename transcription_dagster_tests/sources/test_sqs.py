@@ -30,8 +30,10 @@ class Queue:
     def sizes(self) -> tuple[int, int]:
         """Return the number of messages that can be received, and of those that wait for acknowledgement."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found: dict[str, Any] = self._client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return int(found[names[0]]), int(found[names[1]])
+        attributes: dict[str, Any] = self._client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)[
+            "Attributes"
+        ]
+        return int(attributes[names[0]]), int(attributes[names[1]])
 
 
 @pytest.fixture
@@ -47,11 +49,16 @@ def source(queue: Queue) -> SqsSource:
 def test_an_event_becomes_an_object_and_stays_until_it_is_acknowledged(queue: Queue, source: SqsSource) -> None:
     queue.send(body(record(f"in/{ONE}.mp3")))
     listing = source.list(None, 10)
-    (found,) = listing.objects
-    assert (found.uuid, found.uri, found.size, found.etag) == (ONE, f"s3://recordings/in/{ONE}.mp3", 9, "e")
+    (announced,) = listing.objects
+    assert (announced.uuid, announced.uri, announced.size, announced.etag) == (
+        ONE,
+        f"s3://recordings/in/{ONE}.mp3",
+        9,
+        "e",
+    )
     assert listing.receipts == ()
     assert queue.sizes() == (0, 1)
-    source.acknowledge([found.receipt])
+    source.acknowledge([announced.receipt])
     assert queue.sizes() == (0, 0)
 
 
@@ -64,7 +71,7 @@ def test_an_original_s3_event_is_read(aws: AwsServer, queue: Queue, source: SqsS
     )
     client.put_object(Bucket="recordings", Key="in/a talk.mp3", Body=b"audio")
     listing = source.list(None, 10)
-    assert [found.uri for found in listing.objects] == ["s3://recordings/in/a talk.mp3"]
+    assert [announced.uri for announced in listing.objects] == ["s3://recordings/in/a talk.mp3"]
     assert listing.problems == ()
 
 
@@ -73,10 +80,10 @@ def test_messages_are_limited(queue: Queue, source: SqsSource) -> None:
     first = source.list(None, 12)
     assert len(first.objects) == 12
     assert not first.exhausted
-    rest = source.list(None, 100)
-    assert len(rest.objects) == 13
-    assert rest.exhausted
-    source.acknowledge([found.receipt for found in (*first.objects, *rest.objects)])
+    second = source.list(None, 100)
+    assert len(second.objects) == 13
+    assert second.exhausted
+    source.acknowledge([announced.receipt for announced in (*first.objects, *second.objects)])
     assert queue.sizes() == (0, 0)
 
 
@@ -98,11 +105,11 @@ def test_an_object_announced_repeatedly_is_listed_once(queue: Queue, source: Sqs
         body(record("in/a.mp3", sequencer="02", eTag="second")),
     )
     listing = source.list(None, 10)
-    assert sorted((found.uri, found.etag) for found in listing.objects) == [
+    assert sorted((announced.uri, announced.etag) for announced in listing.objects) == [
         ("s3://recordings/in/a.mp3", "second"),
         ("s3://recordings/in/b.mp3", "e"),
     ]
-    source.acknowledge([*listing.receipts, *{found.receipt for found in listing.objects}])
+    source.acknowledge([*listing.receipts, *{announced.receipt for announced in listing.objects}])
     assert queue.sizes() == (0, 0)
 
 
@@ -114,9 +121,9 @@ def test_an_empty_queue_is_an_empty_listing(source: SqsSource) -> None:
 
 def test_an_expired_receipt_is_ignored(queue: Queue, source: SqsSource) -> None:
     queue.send(body(record()))
-    (found,) = source.list(None, 10).objects
+    (announced,) = source.list(None, 10).objects
     for _ in range(2):
-        source.acknowledge([found.receipt])
+        source.acknowledge([announced.receipt])
         assert queue.sizes() == (0, 0)
 
 

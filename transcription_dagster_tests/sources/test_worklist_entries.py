@@ -74,7 +74,7 @@ def test_file_names_with_url_characters_are_kept(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("", "not JSON: Expecting value in line 1, column 1"),
         ('[{"uuid": }]', "not JSON: Expecting value in line 1, column 11"),
@@ -90,8 +90,8 @@ def test_file_names_with_url_characters_are_kept(folder: Path) -> None:
         (f'[{{"weight": {"9" * 5000}}}]', "not JSON: a number is too long"),
     ],
 )
-def test_an_invalid_worklist_is_refused(folder: Path, text: str, said: str) -> None:
-    assert problems(folder, text) == [said]
+def test_an_invalid_worklist_is_refused(folder: Path, text: str, problem: str) -> None:
+    assert problems(folder, text) == [problem]
 
 
 def test_a_file_that_is_not_utf_8_or_not_there_is_refused(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_byte_order_mark_in_a_worklist_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (
             {"job": "transcode"},
@@ -148,10 +148,10 @@ def test_a_byte_order_mark_in_a_worklist_is_ignored(tmp_path: Path) -> None:
         ({"source": "https://host/a\nb.wav"}, "contains a space or control character"),
     ],
 )
-def test_an_invalid_value_is_reported_with_its_field(folder: Path, values: dict[str, object], said: str) -> None:
+def test_an_invalid_value_is_reported_with_its_field(folder: Path, values: dict[str, object], message: str) -> None:
     (problem,) = problems(folder, [{"uuid": ONE, **values}])
     assert problem.startswith("entry 1: ")
-    assert said in problem
+    assert message in problem
     assert len(problem) < 600
 
 

@@ -66,10 +66,10 @@ def test_concurrent_edits_are_kept_when_results_are_saved(folder: Path) -> None:
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     worklist.record_failed(TWO, "why", NOW)
     worklist.save()
-    three, two, one = json.loads(path.read_text())
+    three, two, added = json.loads(path.read_text())
     assert three == {"uuid": THREE, "source": "later.wav"}
     assert (two["title"], two["status"], two["error"]) == ("New", "failed", "why")
-    assert one == {"uuid": ONE}
+    assert added == {"uuid": ONE}
     assert worklist.added == 1
 
 
@@ -113,8 +113,8 @@ def test_entries_that_an_edit_broke_are_kept_as_they_are(folder: Path) -> None:
     broken = [{"uuid": [ONE]}, {"uuid": {}}, {"uuid": None}, {}, "a"]
     path.write_text(json.dumps([*broken, {"uuid": ONE}]))
     worklist.save()
-    *kept, one = json.loads(path.read_text())
-    assert (kept, one["status"], worklist.added) == (broken, "failed", 0)
+    *unreadable, failed = json.loads(path.read_text())
+    assert (unreadable, failed["status"], worklist.added) == (broken, "failed", 0)
 
 
 def test_a_file_that_is_edited_while_it_is_written_is_merged_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

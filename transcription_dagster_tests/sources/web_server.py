@@ -35,7 +35,7 @@ class WebServer:
 
 
 @contextmanager
-def web_server(answer: Callable[[Request], Reply]) -> Iterator[WebServer]:
+def web_server(respond: Callable[[Request], Reply]) -> Iterator[WebServer]:
     """Run a server in a thread during the block; `server.answer` may be replaced at any time."""
     stopped = threading.Event()
 
@@ -68,7 +68,7 @@ def web_server(answer: Callable[[Request], Reply]) -> Iterator[WebServer]:
                 self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running = WebServer(f"http://127.0.0.1:{server.server_port}", answer)
+    running = WebServer(f"http://127.0.0.1:{server.server_port}", respond)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -47,20 +47,20 @@ class Errors:
         return (self.missed + self.false + self.confused) / self.reference if self.reference else 0.0
 
 
-def diarization_errors(reference: Sequence[SpeakerTurn], found: Sequence[SpeakerTurn]) -> Errors:
+def diarization_errors(reference: Sequence[SpeakerTurn], hypothesis: Sequence[SpeakerTurn]) -> Errors:
     """Compare two lists of turns; overlapping turns of one speaker count once."""
-    wanted, given = sorted({turn.speaker for turn in reference}), sorted({turn.speaker for turn in found})
-    moments = sorted({moment for turn in (*reference, *found) for moment in (turn.start, turn.end)})
+    speakers, labels = sorted({turn.speaker for turn in reference}), sorted({turn.speaker for turn in hypothesis})
+    moments = sorted({moment for turn in (*reference, *hypothesis) for moment in (turn.start, turn.end)})
     lengths = np.diff(moments)
-    here, there = _matrix(reference, wanted, moments), _matrix(found, given, moments)
-    rows, columns = linear_sum_assignment((here * lengths) @ there.T, maximize=True)
-    right = (here[rows] * there[columns]).sum(axis=0)
-    spoken, claimed = here.sum(axis=0), there.sum(axis=0)
+    reference_talk, hypothesis_talk = _matrix(reference, speakers, moments), _matrix(hypothesis, labels, moments)
+    rows, columns = linear_sum_assignment((reference_talk * lengths) @ hypothesis_talk.T, maximize=True)
+    confirmed = (reference_talk[rows] * hypothesis_talk[columns]).sum(axis=0)
+    spoken, claimed = reference_talk.sum(axis=0), hypothesis_talk.sum(axis=0)
     return Errors(
         reference=float(lengths @ spoken),
         missed=float(lengths @ np.maximum(spoken - claimed, 0)),
         false=float(lengths @ np.maximum(claimed - spoken, 0)),
-        confused=float(lengths @ (np.minimum(spoken, claimed) - right)),
+        confused=float(lengths @ (np.minimum(spoken, claimed) - confirmed)),
     )
 
 
@@ -76,14 +76,14 @@ def _matrix(turns: Sequence[SpeakerTurn], speakers: Sequence[str], moments: Sequ
 def read_rttm(lines: Iterable[str]) -> list[SpeakerTurn]:
     """Read the lines of an RTTM file: SPEAKER file channel start duration <NA> <NA> name …"""
     fields = [line.split() for line in lines if line.startswith("SPEAKER ")]
-    return [SpeakerTurn(float(one[3]), float(one[3]) + float(one[4]), one[7]) for one in fields]
+    return [SpeakerTurn(float(columns[3]), float(columns[3]) + float(columns[4]), columns[7]) for columns in fields]
 
 
 def word_accuracy(words: Sequence[dict[str, Any]], turns: Sequence[SpeakerTurn]) -> tuple[int, int]:
     """Return the number of words in a turn of their speaker, and of all words, under the best mapping of labels."""
-    wanted = sorted({word["speaker"] for word in words})
-    given = sorted({turn.speaker for turn in turns})
-    counts = np.zeros((len(wanted), len(given)))
+    speakers = sorted({word["speaker"] for word in words})
+    labels = sorted({turn.speaker for turn in turns})
+    counts = np.zeros((len(speakers), len(labels)))
     for word in words:
         time_spoken = {
             label: sum(
@@ -91,11 +91,11 @@ def word_accuracy(words: Sequence[dict[str, Any]], turns: Sequence[SpeakerTurn])
                 for turn in turns
                 if turn.speaker == label
             )
-            for label in given
+            for label in labels
         }
-        best = max(given, key=lambda label: time_spoken[label], default=None)
+        best = max(labels, key=lambda label: time_spoken[label], default=None)
         if best is not None and time_spoken[best] > 0:
-            counts[wanted.index(word["speaker"]), given.index(best)] += 1
+            counts[speakers.index(word["speaker"]), labels.index(best)] += 1
     rows, columns = linear_sum_assignment(counts, maximize=True)
     return int(counts[rows, columns].sum()), len(words)
 

@@ -42,8 +42,8 @@ def test_the_words_of_an_interview_get_their_speakers(diarizer: BuiltInDiarizer)
     diarization = assign_speakers(results, SpeakerLimits())
     assert speakers(diarization.turns) == set(diarization.voices) == {"spk_0", "spk_1"}
     assert diarization.turns[0].speaker == "spk_0"
-    right, words = word_accuracy(INTERVIEW["words"], diarization.turns)
-    assert right / words >= 0.97
+    correct, words = word_accuracy(INTERVIEW["words"], diarization.turns)
+    assert correct / words >= 0.97
     assert speakers(assign_speakers(results, SpeakerLimits("required", 1, 1)).turns) == {"spk_0"}
     assert len(speakers(assign_speakers(results, SpeakerLimits("required", 3, 3)).turns)) == 3
 
@@ -68,7 +68,9 @@ def test_diarization_stops_on_request(diarizer: BuiltInDiarizer) -> None:
 
 def test_a_phone_call_has_two_speakers(diarizer: BuiltInDiarizer) -> None:
     folder = speech()
-    (call,) = [one for one in references(folder) if one.get("rttm") and "telephone" in one["kind"]]
+    (call,) = [
+        reference for reference in references(folder) if reference.get("rttm") and "telephone" in reference["kind"]
+    ]
     expected = read_rttm(call["rttm"])
     diarization = assign_speakers(network_results(folder / call["file"], diarizer), SpeakerLimits()).turns
     assert len(speakers(diarization)) == len({turn.speaker for turn in expected})
@@ -79,8 +81,8 @@ def test_a_phone_call_has_two_speakers(diarizer: BuiltInDiarizer) -> None:
 @pytest.mark.exhaustive
 def test_a_long_recording_of_one_reader_has_one_speaker(diarizer: BuiltInDiarizer) -> None:
     folder = speech()
-    readings = [one for one in references(folder) if one["kind"].startswith(ONE_VOICE)]
-    longest = max(readings, key=lambda one: one["seconds"])
+    readings = [reading for reading in references(folder) if reading["kind"].startswith(ONE_VOICE)]
+    longest = max(readings, key=lambda reading: reading["seconds"])
     turns = assign_speakers(network_results(folder / longest["file"], diarizer), SpeakerLimits()).turns
     assert speakers(turns) == {"spk_0"}, longest["file"]
 

@@ -44,8 +44,8 @@ def ask(engine: SpeakerEngine, audio: Path, limits: SpeakerLimits, *, voices: bo
 
 
 def test_without_models_auto_explains_how_to_install_them(audio: Path, tmp_path: Path) -> None:
-    answer = ask(SpeakerEngine("cpu", tmp_path), audio, SpeakerLimits())
-    assert answer == {"turns": [], "voices": {}, "model": "", "skipped": NOT_INSTALLED}
+    diarization = ask(SpeakerEngine("cpu", tmp_path), audio, SpeakerLimits())
+    assert diarization == {"turns": [], "voices": {}, "model": "", "skipped": NOT_INSTALLED}
 
 
 def test_a_number_of_speakers_requires_the_models(audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +83,9 @@ def test_diarization_reports_its_progress_and_stops_on_request(
 ) -> None:
     monkeypatch.setattr(built_in, "BuiltInDiarizer", OneSpeaker)
     monkeypatch.setattr(module, "speaker_models", lambda folder: folder)
-    engine, done = SpeakerEngine("cpu", tmp_path), list[float]()
-    engine.answer(audio, SpeakerLimits(), voices=False, on_progress=done.append, should_stop=lambda: False)
-    assert done == [2.0]
+    engine, progress = SpeakerEngine("cpu", tmp_path), list[float]()
+    engine.answer(audio, SpeakerLimits(), voices=False, on_progress=progress.append, should_stop=lambda: False)
+    assert progress == [2.0]
     with pytest.raises(TranscriptionAborted):
-        engine.answer(audio, SpeakerLimits(), voices=False, on_progress=done.append, should_stop=lambda: True)
-    assert done == [2.0]
+        engine.answer(audio, SpeakerLimits(), voices=False, on_progress=progress.append, should_stop=lambda: True)
+    assert progress == [2.0]

@@ -139,13 +139,13 @@ def test_speakers_are_numbered_by_their_first_turn_and_have_their_own_voices(
     turns = [(0.5, 2.0, "SPEAKER_01"), (2.0, 4.0, "SPEAKER_00"), (5.0, 10.9, "SPEAKER_01"), (10.5, 11.0, "SPEAKER_00")]
     vectors = np.array([[3.0, 4.0], [0.0, 2.0]])
     monkeypatch.setattr(Pipeline, "result", output(*turns, embeddings=vectors))
-    found = diarized(folder)
-    assert found.turns == (
+    diarization = diarized(folder)
+    assert diarization.turns == (
         SpeakerTurn(0.5, 2.0, "spk_0"),
         SpeakerTurn(2.0, 4.0, "spk_1"),
         SpeakerTurn(5.0, 10.0, "spk_0"),
     )
-    assert {label: voice.tolist() for label, voice in found.voices.items()} == {
+    assert {label: voice.tolist() for label, voice in diarization.voices.items()} == {
         "spk_0": [0.0, 1.0],
         "spk_1": pytest.approx([0.6, 0.8]),
     }
@@ -165,7 +165,7 @@ def test_a_speaker_without_an_embedding_has_no_voice(folder: Path, monkeypatch: 
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
-    ("limits", "asked"),
+    ("limits", "options"),
     [
         (SpeakerLimits(), {"min_speakers": 1, "max_speakers": None}),
         (SpeakerLimits("required", 2, 2), {"num_speakers": 2}),
@@ -173,20 +173,20 @@ def test_a_speaker_without_an_embedding_has_no_voice(folder: Path, monkeypatch: 
     ],
 )
 def test_the_number_of_speakers_is_passed_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, limits: SpeakerLimits, asked: dict[str, Any]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limits: SpeakerLimits, options: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(Pipeline, "result", output((0.0, 1.0, "A")))
     diarized(folder, limits)
-    assert {name: value for name, value in Pipeline.asked.items() if name.endswith("speakers")} == asked
+    assert {name: value for name, value in Pipeline.asked.items() if name.endswith("speakers")} == options
 
 
 @pytest.mark.usefixtures("installed")
 def test_progress_is_reported_and_diarization_stops_on_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pipeline, "result", output())
-    diarizer, done = PyannoteDiarizer(folder, "cpu"), list[float]()
-    diarizer.diarize([SOUND], SpeakerLimits(), done.append)
-    assert done == sorted(done)
-    assert sorted(set(done)) == pytest.approx([2.0, 6.0])
+    diarizer, progress = PyannoteDiarizer(folder, "cpu"), list[float]()
+    diarizer.diarize([SOUND], SpeakerLimits(), progress.append)
+    assert progress == sorted(progress)
+    assert sorted(set(progress)) == pytest.approx([2.0, 6.0])
 
     def stop(_seconds: float) -> None:
         raise TranscriptionAborted
@@ -260,14 +260,14 @@ def test_a_refused_download_says_where_to_get_access(tmp_path: Path, monkeypatch
 
 
 def test_without_a_pipeline_auto_explains_how_to_get_it(tmp_path: Path) -> None:
-    answer = SpeakerEngine("cpu", tmp_path, "pyannote").answer(
+    diarization = SpeakerEngine("cpu", tmp_path, "pyannote").answer(
         tmp_path / "audio.flac",
         SpeakerLimits(),
         voices=False,
         on_progress=lambda _: None,
         should_stop=lambda: False,
     )
-    assert answer["skipped"] == PYANNOTE_MISSING
+    assert diarization["skipped"] == PYANNOTE_MISSING
     assert "transcription models pull pyannote" in PYANNOTE_MISSING
 
 
@@ -282,23 +282,23 @@ def test_pyannotes_own_pipeline_diarizes_the_interview(speaker_models_home: Path
     engine = SpeakerEngine("cpu", tmp_path, "pyannote")
     normalise(DEMO / INTERVIEW["file"], tmp_path / "audio.flac", max_seconds=7200)
     sound = np.concatenate(list(read_blocks(tmp_path / "audio.flac", 60)))[: SECONDS * 16_000]
-    done: list[float] = []
-    answer = engine.answer(
+    progress: list[float] = []
+    diarization = engine.answer(
         write_wav(tmp_path / "audio.wav", sound),
         SpeakerLimits("required", 2, 2),
         voices=True,
-        on_progress=done.append,
+        on_progress=progress.append,
         should_stop=lambda: False,
     )
     assert not telemetry.is_metrics_enabled()
-    turns = [SpeakerTurn(*turn) for turn in answer["turns"]]
+    turns = [SpeakerTurn(*turn) for turn in diarization["turns"]]
     assert {turn.speaker for turn in turns} <= {"spk_0", "spk_1"}
-    assert all(len(answer["voices"][speaker]) == 256 for speaker in {turn.speaker for turn in turns})
-    assert done == sorted(done)
-    assert done[-1] == pytest.approx(SECONDS)
+    assert all(len(diarization["voices"][speaker]) == 256 for speaker in {turn.speaker for turn in turns})
+    assert progress == sorted(progress)
+    assert progress[-1] == pytest.approx(SECONDS)
     # The labels are arbitrary, but there is speech where there are words, and turns do not overlap.
-    assert all(one.end <= other.start for one, other in pairwise(turns))
+    assert all(earlier.end <= later.start for earlier, later in pairwise(turns))
     everyone = [replace(turn, speaker="all") for turn in turns]
     words = [{**word, "speaker": "all"} for word in INTERVIEW["words"] if word["end"] < SECONDS]
-    right, count = word_accuracy(words, everyone)
-    assert right / count > 0.97
+    correct, count = word_accuracy(words, everyone)
+    assert correct / count > 0.97

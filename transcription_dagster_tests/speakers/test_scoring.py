@@ -25,7 +25,7 @@ def test_renamed_labels_are_not_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "errors"),
+    ("hypothesis", "errors"),
     [
         ([], Errors(7.0, missed=7.0)),
         ([(0, 4, "x"), (4, 6, "y")], Errors(7.0, missed=1.0)),
@@ -34,8 +34,10 @@ def test_renamed_labels_are_not_an_error() -> None:
         ([(0, 2, "x"), (2, 4, "z"), (3, 6, "y")], Errors(7.0, confused=2.0)),
     ],
 )
-def test_missed_false_and_confused_speech_is_counted(found: list[tuple[float, float, str]], errors: Errors) -> None:
-    counted = diarization_errors(REFERENCE, turns(*found))
+def test_missed_false_and_confused_speech_is_counted(
+    hypothesis: list[tuple[float, float, str]], errors: Errors
+) -> None:
+    counted = diarization_errors(REFERENCE, turns(*hypothesis))
     assert counted == errors
     assert counted.rate == pytest.approx((errors.missed + errors.false + errors.confused) / 7)
 

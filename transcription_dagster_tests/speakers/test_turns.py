@@ -30,16 +30,16 @@ def test_local_speakers_of_different_windows_are_joined() -> None:
 
 
 def test_a_speaker_talks_if_half_of_the_windows_detect_them() -> None:
-    one, none = ("xxxx", "....", "...."), ("....", "....", "....")
-    mine = np.array([[0, -1, -1]] * 3)
-    assert shown(talking(windows(one, one, none), mine, step=0)) == ["xxxx"]
-    assert shown(talking(windows(one, none, none), mine, step=0)) == ["...."]
+    talk, silence = ("xxxx", "....", "...."), ("....", "....", "....")
+    speakers = np.array([[0, -1, -1]] * 3)
+    assert shown(talking(windows(talk, talk, silence), speakers, step=0)) == ["xxxx"]
+    assert shown(talking(windows(talk, silence, silence), speakers, step=0)) == ["...."]
 
 
 def test_two_speakers_can_talk_at_once() -> None:
-    both = ("xxxx", ".xx.", "....")
+    overlap = ("xxxx", ".xx.", "....")
     speakers = np.array([[0, 1, -1]] * 2)
-    assert shown(talking(windows(both, both), speakers, step=0)) == ["xxxx", ".xx."]
+    assert shown(talking(windows(overlap, overlap), speakers, step=0)) == ["xxxx", ".xx."]
 
 
 def test_an_unknown_voice_counts_for_no_speaker() -> None:

@@ -38,10 +38,10 @@ def test_features_are_100_frames_a_second_and_louder_in_the_band_of_a_tone() -> 
 
 def frames(*runs: tuple[float, float]) -> np.ndarray:
     """Return frames of ten seconds with speech in these spans (s)."""
-    alone = np.zeros(FRAMES, bool)
+    mask = np.zeros(FRAMES, bool)
     for start, end in runs:
-        alone[round(start / FRAME_SECONDS) : round(end / FRAME_SECONDS)] = True
-    return alone
+        mask[round(start / FRAME_SECONDS) : round(end / FRAME_SECONDS)] = True
+    return mask
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,9 @@ def test_speech_is_embedded_in_few_different_lengths() -> None:
     lengths = range(25, 999)
     embedded = [module._embedded_frames(length) for length in lengths]
     assert len(set(embedded)) < 200
-    assert all(31 / 32 * length <= kept <= length for length, kept in zip(lengths, embedded, strict=True))
+    assert all(
+        31 / 32 * length <= embedded_length <= length for length, embedded_length in zip(lengths, embedded, strict=True)
+    )
 
 
 def test_too_little_speech_gives_no_voice(monkeypatch: pytest.MonkeyPatch) -> None:

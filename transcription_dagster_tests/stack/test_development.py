@@ -136,8 +136,8 @@ def test_the_documented_code_location_continues_from_the_conversation() -> None:
     [example] = [block for block in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S) if "questions" in block]
     values: dict[str, Any] = {}
     exec(example, values)
-    own: dg.Definitions = values["defs"]
-    dg.Definitions.validate_loadable(own)
-    questions = own.resolve_asset_graph().get(dg.AssetKey("questions"))
+    definitions: dg.Definitions = values["defs"]
+    dg.Definitions.validate_loadable(definitions)
+    questions = definitions.resolve_asset_graph().get(dg.AssetKey("questions"))
     assert questions.parent_keys == {dg.AssetKey("conversation")}
     assert questions.partitions_def == recordings

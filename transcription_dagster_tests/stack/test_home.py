@@ -85,13 +85,13 @@ def test_matching_records_are_removed_with_their_tracebacks(tmp_path: Path) -> N
 
 
 def test_rotated_logs_are_searched_and_other_files_and_records_are_left_alone(tmp_path: Path) -> None:
-    rotated, other, untouched = tmp_path / "gpu-0.log.3", tmp_path / "notes.txt", tmp_path / "web.log"
+    rotated, notes, untouched = tmp_path / "gpu-0.log.3", tmp_path / "notes.txt", tmp_path / "web.log"
     rotated.write_text("lines from before a rotation\nquokka\n" + LOG)
-    other.write_text("quokka")
+    notes.write_text("quokka")
     untouched.write_text(KEPT)
     written = untouched.stat().st_mtime_ns
     assert remove_log_records(tmp_path, ["quokka"]) == 4
-    assert (rotated.read_text(), other.read_text()) == (KEPT, "quokka")
+    assert (rotated.read_text(), notes.read_text()) == (KEPT, "quokka")
     assert untouched.stat().st_mtime_ns == written
 
 

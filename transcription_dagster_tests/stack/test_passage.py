@@ -37,10 +37,10 @@ def private() -> Iterator[Path]:
 def can(user: str, *command: str | Path) -> bool:
     """Return whether a command works for a system user."""
     number = pwd.getpwnam(user).pw_uid
-    done = subprocess.run(
+    completed = subprocess.run(
         command, user=number, group=number, extra_groups=[], cwd="/", capture_output=True, check=False
     )
-    return done.returncode == 0
+    return completed.returncode == 0
 
 
 @as_root
@@ -101,11 +101,11 @@ def test_other_permissions_stay_the_same():
 
 
 def test_permissions_hidden_by_a_mask_stay_hidden():
-    held = [
+    entries = [
         *(AclEntry(OWNER, 7), AclEntry(USER, 7, 50), AclEntry(USER, 6, 99), AclEntry(OWNING_GROUP, 5)),
         *(AclEntry(GROUP, 1, 60), AclEntry(MASK, 4), AclEntry(OTHER, 0)),
     ]
-    assert with_passage(held, 99) == [
+    assert with_passage(entries, 99) == [
         *(AclEntry(OWNER, 7), AclEntry(USER, 4, 50), AclEntry(USER, 5, 99), AclEntry(OWNING_GROUP, 4)),
         *(AclEntry(GROUP, 0, 60), AclEntry(MASK, 5), AclEntry(OTHER, 0)),
     ]

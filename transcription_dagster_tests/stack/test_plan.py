@@ -21,8 +21,8 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(home=tmp_path, gpus=None, run_workers=None, cpu_executors=1, port=3000)
 
 
-def make(settings: Settings, there: Sequence[Gpu] = TWO, **choices: object) -> StackPlan:
-    return plan_stack(settings, look_for_gpus=lambda visible: there, **choices)  # type: ignore[arg-type]
+def make(settings: Settings, present: Sequence[Gpu] = TWO, **choices: object) -> StackPlan:
+    return plan_stack(settings, look_for_gpus=lambda visible: present, **choices)  # type: ignore[arg-type]
 
 
 def test_every_gpu_gets_an_executor(settings: Settings):
@@ -39,7 +39,7 @@ def test_n_executors_take_the_first_gpus_or_share_the_cpu(settings: Settings):
     assert make(settings, executors=1).executors == ("0",)
     assert make(settings, executors=1, gpus="1,0").executors == ("1",)
     assert make(settings, executors=1).run_workers == min(3, os.cpu_count() or 1)
-    assert make(settings, there=(), executors=3).executors == ("cpu:0", "cpu:1", "cpu:2")
+    assert make(settings, present=(), executors=3).executors == ("cpu:0", "cpu:1", "cpu:2")
     assert make(settings, gpus="none", executors=2).executors == ("cpu:0", "cpu:1")
 
 
@@ -62,17 +62,17 @@ def test_a_missing_gpu_is_refused_with_the_existing_ones(settings: Settings, sel
 
 def test_requesting_a_gpu_without_one_is_refused(settings: Settings):
     with pytest.raises(StackError, match="GPU '0' is not there; GPUs of this machine: none"):
-        make(settings, there=(), gpus="0")
+        make(settings, present=(), gpus="0")
 
 
 def test_without_a_gpu_the_cpu_is_used_and_reported(settings: Settings):
-    made = make(settings, there=())
-    assert made.executors == ("cpu:0",)
-    assert "No GPU was found" in made.notes[0]
+    plan = make(settings, present=())
+    assert plan.executors == ("cpu:0",)
+    assert "No GPU was found" in plan.notes[0]
 
 
 def test_cpu_executors_are_used_where_there_is_no_gpu(settings: Settings):
-    assert make(settings.model_copy(update={"cpu_executors": 3}), there=()).executors == ("cpu:0", "cpu:1", "cpu:2")
+    assert make(settings.model_copy(update={"cpu_executors": 3}), present=()).executors == ("cpu:0", "cpu:1", "cpu:2")
 
 
 def test_requesting_cpu_executors_leaves_gpus_unused(settings: Settings):
@@ -90,14 +90,14 @@ def test_the_driver_is_not_queried_without_need(settings: Settings):
 
 
 def test_cuda_visible_devices_is_passed_to_the_search(settings: Settings):
-    seen: list[str | None] = []
+    searched: list[str | None] = []
 
     def look(visible: str | None) -> Sequence[Gpu]:
-        seen.append(visible)
+        searched.append(visible)
         return TWO
 
     plan_stack(settings.model_copy(update={"cuda_visible_devices": "1,0"}), look_for_gpus=look)
-    assert seen == ["1,0"]
+    assert searched == ["1,0"]
 
 
 def test_run_workers_are_limited_by_executors_and_cores(settings: Settings):

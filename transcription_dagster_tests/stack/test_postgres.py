@@ -60,11 +60,11 @@ def _postmaster(home: Path) -> psutil.Process:
 def test_every_driver_reaches_it_by_the_same_url(server: Server):
     with psycopg.connect(server.url) as connection:
         assert connection.execute("SELECT current_database()").fetchone() == ("transcription",)
-    other = psycopg2.connect(server.url)
-    with other, other.cursor() as cursor:
+    psycopg2_connection = psycopg2.connect(server.url)
+    with psycopg2_connection, psycopg2_connection.cursor() as cursor:
         cursor.execute("CREATE EXTENSION vector; SELECT '[1,2]'::vector::text")
         assert cursor.fetchone() == ("[1,2]",)
-    other.close()
+    psycopg2_connection.close()
     for driver in ("postgresql", "postgresql+psycopg"):
         engine = create_engine(server.url.replace("postgresql", driver, 1))
         with engine.connect() as connection:
@@ -83,8 +83,8 @@ def test_the_server_keeps_its_data_and_stops_after_the_block(home: Path):
 
 def test_a_running_server_is_used_and_left_running(server: Server):
     before = _postmaster(server.home).pid
-    with embedded_postgres(load_settings(home=server.home)) as same:
-        assert same == server.url
+    with embedded_postgres(load_settings(home=server.home)) as url:
+        assert url == server.url
     assert answers(server.url)
     assert _postmaster(server.home).pid == before
 
@@ -105,9 +105,9 @@ def test_other_users_cannot_open_its_socket(server: Server):
     nobody = pwd.getpwnam("nobody").pw_uid
     attempt = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     address = runtime_folder(server.home) / "pg" / ".s.PGSQL.5432"
-    with socket.socket(socket.AF_UNIX) as own:
-        own.connect(str(address))
-    refused = subprocess.run(
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(address))
+    completed = subprocess.run(
         ["/usr/bin/env", "python3", "-c", attempt, str(address)],
         user=nobody,
         env={"PATH": os.defpath},
@@ -116,7 +116,7 @@ def test_other_users_cannot_open_its_socket(server: Server):
         text=True,
         check=False,
     )
-    assert "PermissionError" in refused.stderr
+    assert "PermissionError" in completed.stderr
 
 
 def test_it_gets_no_secret_of_its_parents_environment(server: Server):
@@ -136,8 +136,8 @@ def test_two_processes_prepare_it_once(home: Path):
         "from transcription_dagster.stack.postgres import prepare_postgres\n"
         f"prepare_postgres(load_settings(home={str(home)!r}))"
     )
-    both = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    processes = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
     assert (home / "postgres" / "PG_VERSION").exists()
     assert not (home / "postgres.new").exists()
 
@@ -170,10 +170,10 @@ for process in processes:
     print(file=process.stdin, flush=True)
 print(*(process.communicate()[0].strip() for process in processes))
 """
-    done = subprocess.run(
+    completed = subprocess.run(
         [*elsewhere, sys.executable, "-c", together, FIRST_USE], capture_output=True, text=True, check=True, timeout=300
     )
-    ids = done.stdout.split()
+    ids = completed.stdout.split()
     assert len(ids) == 4
     assert len(set(ids)) == 1
 
@@ -195,8 +195,8 @@ def test_a_server_that_does_not_start_says_why(home: Path):
 
 
 def test_a_given_url_is_used_as_it_is(home: Path):
-    given = "postgresql://user:word@db.example:5433/speech?sslmode=require"
-    assert database_url(load_settings(home=home, database_url=given)) == given
+    url = "postgresql://user:word@db.example:5433/speech?sslmode=require"
+    assert database_url(load_settings(home=home, database_url=url)) == url
 
 
 def test_reading_the_url_starts_no_server(home: Path):

@@ -183,8 +183,8 @@ def test_a_database_that_does_not_answer_ends_the_start_before_anything_runs(hom
 
 
 def test_a_port_in_use_ends_the_start_before_anything_runs(home: Path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(StackError, match=f"port {port} on 127.0.0.1 is in use"):
             start(StackPlan("127.0.0.1", port, ("cpu:0",), 1), load_settings(home=home))
     assert not (home / "supervisord.conf").exists()

@@ -252,14 +252,14 @@ def test_the_endpoint_of_s3_alone_wins_over_the_one_of_all_services(
 
 
 def test_errors_and_logs_do_not_contain_the_session_token() -> None:
-    answer = (
+    error_body = (
         "Error performing GET https://host.example/a: 403: <?xml version='1.0'?>"
         "<Error><Code>SignatureDoesNotMatch</Code>"
         "<CanonicalRequest>GET x-amz-security-token:quokka</CanonicalRequest></Error>"
     )
     refused = pytest.raises(StoreRefused, match=r"reading a: .* \(SignatureDoesNotMatch\)$")
     with refused as caught, obstore_errors("reading a"):
-        raise PermissionDeniedError(answer)
+        raise PermissionDeniedError(error_body)
     assert "quokka" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -305,8 +305,8 @@ def test_a_signed_link_reads_one_object_for_a_while_and_needs_no_credentials(aws
         signed_source(f"s3://results/folder/{ONE}/audio.flac", 60),
     ):
         assert "X-Amz-Expires=60" in link
-        answer = httpx.get(link, headers={"Range": "bytes=2-4"}, trust_env=False)
-        assert (answer.status_code, answer.content) == (206, b"234")
+        response = httpx.get(link, headers={"Range": "bytes=2-4"}, trust_env=False)
+        assert (response.status_code, response.content) == (206, b"234")
 
 
 @pytest.mark.parametrize("key", ["in/talk #1? 100%.wav", "in/a%20b+c.wav"])

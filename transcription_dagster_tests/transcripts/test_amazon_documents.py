@@ -173,8 +173,8 @@ def test_amazons_job_needs_a_recording() -> None:
 
 
 def test_a_recording_argument_overrides_the_document() -> None:
-    other = "2c63eda2-4ecd-5d4c-b915-98e162482c4b"
-    assert read_transcript(write_transcript(Transcript(RECORDING, ())), recording=other).recording == other
+    argument = "2c63eda2-4ecd-5d4c-b915-98e162482c4b"
+    assert read_transcript(write_transcript(Transcript(RECORDING, ())), recording=argument).recording == argument
     assert read_transcript(amazon([]), recording="").recording == ""
 
 

@@ -37,12 +37,12 @@ def read(results: dict[str, Any]) -> Transcript:
 
 def turns(transcript: Transcript) -> list[tuple[str | None, str]]:
     """Return each speaker's consecutive words as text."""
-    found: list[tuple[str | None, list[Any]]] = []
+    grouped: list[tuple[str | None, list[Any]]] = []
     for word in transcript.words:
-        if not found or found[-1][0] != word.speaker:
-            found.append((word.speaker, []))
-        found[-1][1].append(word)
-    return [(speaker, join_words(words)) for speaker, words in found]
+        if not grouped or grouped[-1][0] != word.speaker:
+            grouped.append((word.speaker, []))
+        grouped[-1][1].append(word)
+    return [(speaker, join_words(words)) for speaker, words in grouped]
 
 
 FIRST = items_of("When does the ferry leave?", 1.0)
@@ -114,8 +114,8 @@ def test_no_word_is_lost_and_times_increase(sentences: list[tuple[str, float, in
     assert sorted(order) == list(range(len(texts)))
     assert all(before[0] <= after[0] + 0.001 for before, after in pairwise(ordered))
     for channel in "ab":
-        mine = [number for number in order if channels[number] == channel]
-        assert mine == sorted(mine)
+        own_order = [number for number in order if channels[number] == channel]
+        assert own_order == sorted(own_order)
 
 
 def analytics_turn(role: str, start: int, text: str, *, items: bool = True) -> dict[str, Any]:
@@ -155,7 +155,7 @@ FAILED = {"TranscriptionJobStatus": "FAILED", "FailureReason": "No audio"}
 
 
 @pytest.mark.parametrize(
-    ("document", "says"),
+    ("document", "reason"),
     [
         ({"jobName": "x", "status": "FAILED", "results": {"items": []}}, "'x' is FAILED: the document gives no reason"),
         ({"jobName": "x", "status": "FAILED", "FailureReason": "Bad\nmedia"}, "FAILED: Bad media"),
@@ -173,8 +173,8 @@ FAILED = {"TranscriptionJobStatus": "FAILED", "FailureReason": "No audio"}
         ([], "should be an object"),
     ],
 )
-def test_a_document_without_a_transcript_says_why(document: Any, says: str) -> None:
-    with pytest.raises(InvalidTranscript, match=says):
+def test_a_document_without_a_transcript_says_why(document: Any, reason: str) -> None:
+    with pytest.raises(InvalidTranscript, match=reason):
         read_transcript(json.dumps(document), recording="")
 
 

@@ -58,18 +58,21 @@ def test_turns_are_in_order_of_time_with_their_channel():
 
 
 def test_simultaneous_speech_keeps_its_times_and_sentences():
-    one, other = channel_transcript("He could rise and seem.", 0.3), channel_transcript("Nobody knows that yet.", 0.4)
-    merged = merge_channels([one, other], levels(-20, -20))
+    left, right = channel_transcript("He could rise and seem.", 0.3), channel_transcript("Nobody knows that yet.", 0.4)
+    merged = merge_channels([left, right], levels(-20, -20))
     assert " ".join(word.text for word in merged.words) == "He could rise and seem. Nobody knows that yet."
-    assert [word.start for word in merged.words] == [word.start for word in (*one.words, *other.words)]
+    assert [word.start for word in merged.words] == [word.start for word in (*left.words, *right.words)]
 
 
 def test_cross_talk_remains_only_on_the_louder_channel():
     echo = channel_transcript("I will send it tomorrow", 1.05)
     for quiet, loud in ((0, 1), (1, 0)):
-        both = [channel_transcript("I will send it tomorrow", 1.0), channel_transcript("I will send it tomorrow", 1.0)]
-        both[quiet] = echo
-        merged = merge_channels(both, levels(*(-40 if channel == quiet else -20 for channel in (0, 1))))
+        transcripts = [
+            channel_transcript("I will send it tomorrow", 1.0),
+            channel_transcript("I will send it tomorrow", 1.0),
+        ]
+        transcripts[quiet] = echo
+        merged = merge_channels(transcripts, levels(*(-40 if channel == quiet else -20 for channel in (0, 1))))
         assert text(merged) == [(f"ch_{loud}", word) for word in ("I", "will", "send", "it", "tomorrow")]
         assert [(item.text, item.reason) for item in merged.removed] == [
             ("I will send it tomorrow", "it is louder on another channel")

@@ -70,7 +70,7 @@ def test_names_replace_labels_and_channels_and_known_speakers_stay():
 
 
 @pytest.mark.parametrize(
-    ("label", "shown"),
+    ("label", "readable"),
     [
         ("spk_0", "Speaker 1"),
         ("ch_1", "Channel 2"),
@@ -79,8 +79,8 @@ def test_names_replace_labels_and_channels_and_known_speakers_stay():
         ("Ch. Dupont", "Ch. Dupont"),
     ],
 )
-def test_labels_are_shown_in_readable_form(label, shown):
-    assert shown_speaker(label) == shown
+def test_labels_are_shown_in_readable_form(label, readable):
+    assert shown_speaker(label) == readable
 
 
 def test_uncertain_words_belong_to_the_surrounding_turn():
@@ -98,7 +98,9 @@ def test_a_conversation_reads_back_with_speakers_at_once_and_has_amazons_labels(
     assert read_transcript(document).words == words
     labels = json.loads(document)["results"]["speaker_labels"]
     assert labels["speakers"] == 2
-    assert [(each["speaker_label"], each["start_time"], each["end_time"]) for each in labels["segments"]] == [
+    assert [
+        (segment["speaker_label"], segment["start_time"], segment["end_time"]) for segment in labels["segments"]
+    ] == [
         ("Agent", "0.0", "2.0"),
         ("Caller", "0.5", "1.5"),
     ]
@@ -124,7 +126,7 @@ WHO = "A" * 13 + "B" * 11
 def test_captions_break_where_the_speaker_changes_and_name_the_voice():
     cues = make_cues(spoken(CALL, speakers=WHO).words)
     assert all(len(cue.speakers) == 1 for cue in cues)
-    assert [name for name, other in pairwise(cue.speakers[0] for cue in cues) if name != other] == ["A"]
+    assert [name for name, following in pairwise(cue.speakers[0] for cue in cues) if name != following] == ["A"]
     assert "<v A>Good morning" in to_vtt(cues)
     assert "<v B>I left" in to_vtt(cues)
     assert "<v" not in to_srt(cues)

@@ -52,9 +52,9 @@ def test_the_text_holds_every_word_in_order(words: list[Word]) -> None:
 
 def test_a_paragraph_that_seems_to_begin_with_a_name_gets_its_speakers_name() -> None:
     first, second = say("We left. Note: it rained."), say("Yes.")
-    later = [replace(word, start=word.start + 9, end=word.end + 9) for word in first[2:]]
+    next_words = [replace(word, start=word.start + 9, end=word.end + 9) for word in first[2:]]
     words = [
-        *(replace(word, speaker="Ada") for word in [*first[:2], *later]),
+        *(replace(word, speaker="Ada") for word in [*first[:2], *next_words]),
         *(replace(word, speaker="Ben", start=word.start + 20, end=word.end + 20) for word in second),
     ]
     assert to_text(words) == "Ada: We left.\n\nAda: Note: it rained.\n\nBen: Yes.\n"

@@ -39,9 +39,9 @@ TERMS = (
 def harmless_edits(words: Sequence[Word], terms: Sequence[Term], reference: str) -> int:
     """Return how many edits a vocabulary makes; each must bring the text closer to the spoken words."""
     edits = correct_variants(words, terms)
-    heard = word_errors(reference, join_words(words))
+    errors = word_errors(reference, join_words(words))
     for edit in edits:
-        assert word_errors(reference, join_words(correct_words(words, [edit]))) < heard, edit
+        assert word_errors(reference, join_words(correct_words(words, [edit]))) < errors, edit
     return len(edits)
 
 
@@ -62,12 +62,12 @@ def test_names_in_read_sentences_are_corrected_and_nothing_else(base_engine, tmp
     chosen = [entry for entry in entries if entry["file"] in _READ]
     if not chosen:
         pytest.skip("the folder of TRANSCRIPTION_TEST_SPEECH has none of the read sentences")
-    made = 0
+    edits = 0
     for number, entry in enumerate(chosen):
         normalise(folder / entry["file"], tmp_path / f"{number}.flac", max_seconds=600)
         words = transcribe(base_engine, tmp_path / f"{number}.flac", model="base").words
-        made += harmless_edits(words, TERMS, entry["reference"])
-    assert made >= len(chosen) / 2
+        edits += harmless_edits(words, TERMS, entry["reference"])
+    assert edits >= len(chosen) / 2
 
 
 _READ = (

@@ -59,8 +59,8 @@ def test_the_prompt_keeps_its_limit_and_leaves_out_what_does_not_fit(monkeypatch
 
 
 def test_a_recordings_term_replaces_one_with_the_same_spelling() -> None:
-    own = Term("grafana", ("grifana",))
-    assert merged_terms([Term("Grafana"), Term("Miller")], [own]) == (own, Term("Miller"))
+    recordings_term = Term("grafana", ("grifana",))
+    assert merged_terms([Term("Grafana"), Term("Miller")], [recordings_term]) == (recordings_term, Term("Miller"))
 
 
 def test_the_glossary_shows_each_term_with_how_it_is_misheard() -> None:

@@ -32,7 +32,7 @@ def corrected(text: str, terms: tuple[Term, ...] = TERMS) -> str:
 
 
 @pytest.mark.parametrize(
-    ("heard", "written"),
+    ("misheard", "written"),
     [
         ("the cooper netties cluster", "the Kubernetes cluster"),
         ("the Cooper Netties cluster", "the Kubernetes cluster"),
@@ -47,12 +47,12 @@ def corrected(text: str, terms: tuple[Term, ...] = TERMS) -> str:
         ("a nigh eve idea", "a naïve idea"),
     ],
 )
-def test_variants_become_their_term_and_keep_punctuation(heard: str, written: str) -> None:
-    assert corrected(heard) == written
+def test_variants_become_their_term_and_keep_punctuation(misheard: str, written: str) -> None:
+    assert corrected(misheard) == written
 
 
 @pytest.mark.parametrize(
-    ("heard", "written"),
+    ("misheard", "written"),
     [
         ("a stop lemp here", "a stop lamp here"),
         ("Stop lemp on.", "Stop lamp on."),
@@ -60,8 +60,8 @@ def test_variants_become_their_term_and_keep_punctuation(heard: str, written: st
         ("COOPER NETTIES", "Kubernetes"),
     ],
 )
-def test_the_case_of_the_text_is_kept_where_the_term_has_none(heard: str, written: str) -> None:
-    assert corrected(heard) == written
+def test_the_case_of_the_text_is_kept_where_the_term_has_none(misheard: str, written: str) -> None:
+    assert corrected(misheard) == written
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ CHINESE = (
 
 
 @pytest.mark.parametrize(
-    ("heard", "written"),
+    ("misheard", "written"),
     [
         (["我们用", "库伯", "内提斯部署", "。"], "我们用Kubernetes部署。"),
         (["库", "伯", "内", "提", "斯，", "好"], "Kubernetes，好"),
@@ -101,8 +101,8 @@ CHINESE = (
         (["ชื่อ", "สมยิ่ง", "นะ"], "ชื่อสมหญิงนะ"),
     ],
 )
-def test_in_a_script_without_spaces_a_variant_is_found_anywhere(heard: list[str], written: str) -> None:
-    words = [Word(text, index, index + 1, glued=index > 0) for index, text in enumerate(heard)]
+def test_in_a_script_without_spaces_a_variant_is_found_anywhere(misheard: list[str], written: str) -> None:
+    words = [Word(text, index, index + 1, glued=index > 0) for index, text in enumerate(misheard)]
     assert join_words(correct_words(words, correct_variants(words, CHINESE))) == written
 
 
@@ -137,15 +137,15 @@ HEARD = ["cooper", "netties", "Cooper", "band", "graph", "ana,", "stop", "lemp."
 
 
 @given(st.lists(st.sampled_from(HEARD), max_size=20))
-def test_corrections_change_nothing_but_variants_and_nothing_twice(heard: list[str]) -> None:
-    once = corrected(" ".join(heard))
+def test_corrections_change_nothing_but_variants_and_nothing_twice(texts: list[str]) -> None:
+    once = corrected(" ".join(texts))
     assert corrected(once) == once
-    words = spoken(" ".join(heard))
+    words = spoken(" ".join(texts))
     edits = correct_variants(words, TERMS)
     assert all(before.last < after.first for before, after in pairwise(edits))
     touched = {index for edit in edits for index in range(edit.first, edit.last + 1)}
-    kept = [word for index, word in enumerate(words) if index not in touched]
-    assert [word for word in correct_words(words, edits) if word in kept] == kept
+    untouched = [word for index, word in enumerate(words) if index not in touched]
+    assert [word for word in correct_words(words, edits) if word in untouched] == untouched
 
 
 RISKY = (
@@ -182,7 +182,7 @@ def test_ordinary_words_and_names_are_left_to_the_refinement(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("heard", "written"),
+    ("misheard", "written"),
     [
         ("a w s and aws", "AWS and AWS"),
         ("wifi and why fi", "Wi-Fi and Wi-Fi"),
@@ -191,7 +191,7 @@ def test_ordinary_words_and_names_are_left_to_the_refinement(text: str) -> None:
         ("my i phone", "my iPhone"),
     ],
 )
-def test_unambiguous_variants_are_corrected(heard: str, written: str) -> None:
+def test_unambiguous_variants_are_corrected(misheard: str, written: str) -> None:
     terms = (
         Term("AWS", ("a w s", "aws")),
         Term("Wi-Fi", ("wifi", "why fi")),
@@ -200,11 +200,11 @@ def test_unambiguous_variants_are_corrected(heard: str, written: str) -> None:
         Term("naïve", ("naive",)),
         Term("iPhone", ("i phone",)),
     )
-    assert corrected(heard, terms) == written
+    assert corrected(misheard, terms) == written
 
 
 @pytest.mark.parametrize(
-    ("heard", "written"),
+    ("misheard", "written"),
     [
         ("deploy it with terror form", "deploy it with terror form"),
         ("we write java script", "we write JavaScript"),
@@ -214,8 +214,8 @@ def test_unambiguous_variants_are_corrected(heard: str, written: str) -> None:
         ("we resume after a naive question", "we resume after a naïve question"),
     ],
 )
-def test_a_phrase_is_corrected_only_if_its_words_never_occur_together_otherwise(heard: str, written: str) -> None:
-    assert corrected(heard, TRICKY) == written
+def test_a_phrase_is_corrected_only_if_its_words_never_occur_together_otherwise(misheard: str, written: str) -> None:
+    assert corrected(misheard, TRICKY) == written
 
 
 TRICKY = (
@@ -320,4 +320,4 @@ def test_a_valid_vocabulary_has_no_problems() -> None:
 )
 def test_problems_are_named(terms: list[Term], problem: str | None) -> None:
     named = problems(terms)
-    assert (named == []) if problem is None else any(problem in each for each in named)
+    assert (named == []) if problem is None else any(problem in report for report in named)

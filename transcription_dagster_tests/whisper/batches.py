@@ -45,16 +45,16 @@ def run_together(
     if order:
         order.shuffle(names)
     running: dict[str, _Run] = {}
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
 
-    def advance(name: str, answer: Any, error: Exception | None = None) -> None:
+    def advance(name: str, value: Any, error: Exception | None = None) -> None:
         run = running[name]
         try:
-            request = run.loop.throw(error) if error else run.loop.send(answer)
+            request = run.loop.throw(error) if error else run.loop.send(value)
         except StopIteration as end:
-            found[name] = end.value
+            results[name] = end.value
         except Exception as failure:  # noqa: BLE001
-            found[name] = failure
+            results[name] = failure
         else:
             run.session.answer = Future()
             batch.add(run.session, request)
@@ -73,4 +73,4 @@ def run_together(
                 error = run.session.answer.exception()
                 assert error is None or isinstance(error, Exception)
                 advance(name, None if error else run.session.answer.result(), error)
-    return found
+    return results

@@ -31,16 +31,16 @@ class Recording:
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
     """Provide the demo recordings by file extension; the WAV that begins with silence is `late`."""
     folder = tmp_path_factory.mktemp("recordings")
-    found: dict[str, Recording] = {}
+    recordings_by_name: dict[str, Recording] = {}
     for entry in json.loads((DEMO / "recordings" / "references.json").read_text()):
         source = DEMO / "recordings" / entry["file"]
         flac = folder / f"{entry['uuid']}.flac"
         normalise(source, flac, max_seconds=600)
         name = source.suffix.lstrip(".")
-        found[name if name not in found else "late"] = Recording(
+        recordings_by_name[name if name not in recordings_by_name else "late"] = Recording(
             flac, np.concatenate([*read_blocks(flac, 60)]), entry["text"]
         )
-    return found
+    return recordings_by_name
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +63,9 @@ def base_engine(tmp_path_factory: pytest.TempPathFactory) -> SpeechEngine:
 def voices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
     """Provide the recordings in natural voices by title."""
     folder = tmp_path_factory.mktemp("voices")
-    found: dict[str, Recording] = {}
+    recordings_by_title: dict[str, Recording] = {}
     for entry in json.loads((VOICES / "references.json").read_text(encoding="utf-8")):
         flac = folder / f"{entry['uuid']}.flac"
         normalise(VOICES / entry["file"], flac, max_seconds=600)
-        found[entry["title"]] = Recording(flac, np.concatenate([*read_blocks(flac, 60)]), entry["text"])
-    return found
+        recordings_by_title[entry["title"]] = Recording(flac, np.concatenate([*read_blocks(flac, 60)]), entry["text"])
+    return recordings_by_title

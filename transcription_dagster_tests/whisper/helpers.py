@@ -51,8 +51,8 @@ def word_errors(reference: str, transcript: str) -> int:
     row = list(range(len(actual) + 1))
     for number, word in enumerate(expected, start=1):
         previous, row = row, [number]
-        for place, other in enumerate(actual, start=1):
-            row.append(min(previous[place] + 1, row[-1] + 1, previous[place - 1] + (word != other)))
+        for place, actual_word in enumerate(actual, start=1):
+            row.append(min(previous[place] + 1, row[-1] + 1, previous[place - 1] + (word != actual_word)))
     return row[-1]
 
 

@@ -45,8 +45,8 @@ def test_a_model_without_packages_has_no_parts():
 def test_base_has_the_heads_that_whisper_gives_it(base_engine):
     expected = Whisper(base_engine.model("base").dims)
     expected.set_alignment_heads(whisper._ALIGNMENT_HEADS["base"])
-    found, heads = base_engine.model("base").alignment_heads, cast("Any", expected.alignment_heads)
-    assert found.to_dense().equal(heads.to_dense())
+    actual, expected_heads = base_engine.model("base").alignment_heads, cast("Any", expected.alignment_heads)
+    assert actual.to_dense().equal(expected_heads.to_dense())
 
 
 def test_base_transcribes_speech(base_engine, voices):

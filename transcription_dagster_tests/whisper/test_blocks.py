@@ -70,17 +70,17 @@ def test_the_blocks_of_a_file_have_their_speech_measured(recordings, tmp_path):
 
 
 def test_the_next_block_is_made_while_one_is_worked_on():
-    made = [threading.Event() for _ in range(3)]
+    begun = [threading.Event() for _ in range(3)]
 
     def blocks():
-        for number, event in enumerate(made):
+        for number, event in enumerate(begun):
             event.set()
             yield Block(float(number), SILENCE, analyse(SILENCE))
 
     ahead = read_ahead(blocks())
     for number in range(3):
         assert next(ahead).offset == number
-        assert made[min(number + 1, 2)].wait(timeout=60)
+        assert begun[min(number + 1, 2)].wait(timeout=60)
     assert next(ahead, None) is None
 
 

@@ -153,35 +153,37 @@ def test_every_later_block_is_prompted_with_the_preceding_text(engine, recording
 
 def test_progress_is_reported_at_every_window_and_ends_at_one(repaired_transcript, shares):
     repaired_transcript("ogg")
-    told = shares["ogg"]
-    assert told[0] == 0
-    assert told == sorted(told)
-    assert told[-1] == 1
-    assert len({share for share in told if 0 < share < 1}) >= 2
+    reported = shares["ogg"]
+    assert reported[0] == 0
+    assert reported == sorted(reported)
+    assert reported[-1] == 1
+    assert len({share for share in reported if 0 < share < 1}) >= 2
 
 
 @pytest.mark.parametrize("windows", [0, 1, 2])
 def test_a_transcription_stops_in_the_window_where_it_is_asked_to(engine, recordings, windows):
-    told: list[float] = []
+    progress: list[float] = []
     with pytest.raises(TranscriptionAborted):
-        transcribe(engine, recordings["ogg"].flac, on_progress=told.append, should_stop=lambda: len(told) >= windows)
-    assert len(told) == windows
+        transcribe(
+            engine, recordings["ogg"].flac, on_progress=progress.append, should_stop=lambda: len(progress) >= windows
+        )
+    assert len(progress) == windows
 
 
 def test_a_transcription_stops_in_the_middle_of_a_window(engine, recordings):
     """The model decodes at most a few more tokens."""
-    asked = 0
+    checks = 0
 
     def should_stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= 10
+        nonlocal checks
+        checks += 1
+        return checks >= 10
 
-    told: list[float] = []
+    progress: list[float] = []
     with pytest.raises(TranscriptionAborted):
-        transcribe(engine, recordings["ogg"].flac, on_progress=told.append, should_stop=should_stop)
-    assert asked == 10
-    assert told == [0.0]
+        transcribe(engine, recordings["ogg"].flac, on_progress=progress.append, should_stop=should_stop)
+    assert checks == 10
+    assert progress == [0.0]
 
 
 def test_an_abort_leaves_the_model_unchanged(engine, recordings):
@@ -235,9 +237,9 @@ def test_a_missing_device_is_refused_at_once(device, tmp_path):
         SpeechEngine(device, models_folder=tmp_path)
 
 
-@pytest.mark.parametrize(("language", "says"), [("xx", "not a language"), ("de", "English only")])
-def test_a_language_that_the_model_does_not_know_is_refused(engine, recordings, language, says):
-    with pytest.raises(InvalidSetting, match=says):
+@pytest.mark.parametrize(("language", "message"), [("xx", "not a language"), ("de", "English only")])
+def test_a_language_that_the_model_does_not_know_is_refused(engine, recordings, language, message):
+    with pytest.raises(InvalidSetting, match=message):
         transcribe(engine, recordings["wav"].flac, language=language)
 
 

@@ -81,10 +81,11 @@ def test_in_single_precision_segments_words_and_times_are_those_of_openai_whispe
         (word.text, word.start, word.end) for word in expected
     ]
     assert [word.probability for word in words] == pytest.approx([word.probability for word in expected], abs=1e-3)
-    for segment, other in zip(ours, theirs, strict=True):
-        assert segment.decoded.compression_ratio == other.decoded.compression_ratio
+    for segment, reference_segment in zip(ours, theirs, strict=True):
+        assert segment.decoded.compression_ratio == reference_segment.decoded.compression_ratio
         assert (segment.decoded.average_log_probability, segment.decoded.no_speech_probability) == pytest.approx(
-            (other.decoded.average_log_probability, other.decoded.no_speech_probability), abs=1e-3
+            (reference_segment.decoded.average_log_probability, reference_segment.decoded.no_speech_probability),
+            abs=1e-3,
         )
 
 
@@ -100,8 +101,8 @@ def test_a_ctranslate2_folder_is_used_without_conversion(tmp_path, recordings, q
     mel = log_mel_spectrogram(recordings["wav"].samples, 80, padding=N_SAMPLES)[:, :N_FRAMES]
     model = open_faster_whisper(str(folder), tmp_path / "models", "cpu", threads=1, compute_type="float32")
     reference = openai_whisper(open_model(str(folder), tmp_path, "cpu"))
-    found = [each.run(languages(mel)) for each in (model.access(DeviceUse()), reference)]
-    for ours, theirs in zip(*found, strict=True):
+    detected = [access.run(languages(mel)) for access in (model.access(DeviceUse()), reference)]
+    for ours, theirs in zip(*detected, strict=True):
         assert max(ours, key=ours.__getitem__) == max(theirs, key=theirs.__getitem__)
         assert ours == pytest.approx(theirs, abs=0.02)
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.bin"]
@@ -145,12 +146,12 @@ def test_word_times_leave_out_the_silence_before_the_first_word(engine, recordin
 
 
 def test_an_executor_reports_the_second_engines_work(tmp_path, recordings):
-    alone = SpeechEngine(threads=1, slots=4, models_folder=tmp_path)
-    alone.load(BULLETIN, "faster-whisper")
-    assert (alone.slots, alone.usage()) == (1, Usage(slots=1, busy=0, windows=0, worked_seconds=0.0))
-    transcribe(alone, recordings["wav"].flac, language="en")
-    assert alone.usage().windows == 1
-    assert alone.usage().worked_seconds > 0
+    single = SpeechEngine(threads=1, slots=4, models_folder=tmp_path)
+    single.load(BULLETIN, "faster-whisper")
+    assert (single.slots, single.usage()) == (1, Usage(slots=1, busy=0, windows=0, worked_seconds=0.0))
+    transcribe(single, recordings["wav"].flac, language="en")
+    assert single.usage().windows == 1
+    assert single.usage().worked_seconds > 0
 
 
 def test_the_second_engine_respects_the_time_limit(engine, recordings):
@@ -176,16 +177,16 @@ def test_both_engines_can_load_the_same_model(engine, recordings):
 
 
 def test_the_second_engine_stops_at_the_next_request(engine, recordings):
-    told: list[float] = []
+    progress: list[float] = []
     with pytest.raises(TranscriptionAborted):
         engine.transcribe(
             engine.prepare(recordings["m4a"].flac),
             SpeechOptions(BULLETIN, engine="faster-whisper"),
             recording="",
-            on_progress=told.append,
-            should_stop=lambda: len(told) > 0,
+            on_progress=progress.append,
+            should_stop=lambda: len(progress) > 0,
         )
-    assert told == [0.0]
+    assert progress == [0.0]
 
 
 def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):

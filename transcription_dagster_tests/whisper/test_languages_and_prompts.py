@@ -37,10 +37,10 @@ def test_a_recording_is_transcribed_in_each_of_its_languages(base_engine, voices
     transcript = transcribe(base_engine, joined, model="base")
     (first, before), (second, between), (third, after) = runs(transcript)
     assert (first, second, third) == ("en", "ja", "en")
-    said = memo.text[: memo.text.index(" pick up")]
-    assert word_errors(said, before) <= 1
+    spoken = memo.text[: memo.text.index(" pick up")]
+    assert word_errors(spoken, before) <= 1
     assert "町のラジオ" in between
-    assert word_errors(said, after) <= 1
+    assert word_errors(spoken, after) <= 1
     assert transcript.language == "en"
 
 
@@ -96,8 +96,8 @@ def test_a_change_of_language_is_followed(base_engine, tmp_path, file, part, spo
         pytest.skip(f"the folder of TRANSCRIPTION_TEST_SPEECH has no {file}")
     normalise(folder / file, tmp_path / "audio.flac", max_seconds=600)
     samples = np.concatenate([*read_blocks(tmp_path / "audio.flac", 60)])
-    heard = sound(tmp_path, samples[part[0] * RATE : part[1] * RATE])
-    found = runs(transcribe(base_engine, heard, model="base"))
-    assert [language for language, _ in found] == [language for language, _ in spoken]
-    for (_, text), (_, some) in zip(found, spoken, strict=True):
-        assert some in text
+    audio = sound(tmp_path, samples[part[0] * RATE : part[1] * RATE])
+    detected = runs(transcribe(base_engine, audio, model="base"))
+    assert [language for language, _ in detected] == [language for language, _ in spoken]
+    for (_, text), (_, phrase) in zip(detected, spoken, strict=True):
+        assert phrase in text

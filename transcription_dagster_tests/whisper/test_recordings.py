@@ -31,31 +31,31 @@ class Engine:
         loudest = max(float(np.abs(block).max()) for block in read_blocks(path, 10, channel))
         return channel, loudest
 
-    def transcribe(self, audio: tuple[int | None, float], _options: SpeechOptions, **given: Any) -> Transcript:
+    def transcribe(self, audio: tuple[int | None, float], _options: SpeechOptions, **arguments: Any) -> Transcript:
         channel = audio[0]
         if channel is not None:
             # Both channels are transcribed at the same time.
             self.meeting.wait()
         if channel is not None and channel == self.fails:
             raise OutOfMemory("too large")
-        given["on_progress"](0.5)
+        arguments["on_progress"](0.5)
         if self.fails is not None:
-            while not given["should_stop"]():
+            while not arguments["should_stop"]():
                 pass
             raise TranscriptionAborted
         words = tuple(Word(text, float(n), n + 0.9) for n, text in enumerate(self.sentences[channel or 0]))
-        return Transcript(given["recording"], words, (Segment(0.0, 4.0, 0, len(words)),), duration=4.0)
+        return Transcript(arguments["recording"], words, (Segment(0.0, 4.0, 0, len(words)),), duration=4.0)
 
 
 def run(tmp_path: Path, engine: Engine, *, channels: int, quiet: float = 1.0) -> tuple[Transcript, list[float]]:
     sound = np.stack([corpus.tone(4, level=0.5), corpus.tone(4, hertz=300, level=0.5 * quiet)], axis=1)[:, :channels]
     flac = tmp_path / "audio.flac"
     normalise(corpus.write_wav(tmp_path / "a.wav", sound), flac, max_seconds=60, channels="split")
-    given = cast(SpeechEngine, engine)
+    speech_engine = cast(SpeechEngine, engine)
     shares: list[float] = []
     transcript = transcribe_recording(
-        given,
-        prepare_recording(given, flac),
+        speech_engine,
+        prepare_recording(speech_engine, flac),
         SpeechOptions("base"),
         recording="",
         on_progress=shares.append,

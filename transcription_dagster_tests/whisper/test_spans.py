@@ -8,7 +8,7 @@ from transcription_dagster.whisper.spans import Span, common, merged
 
 
 @pytest.mark.parametrize(
-    ("span", "others", "expected"),
+    ("span", "spans", "expected"),
     [
         (Span(0, 10), [], []),
         (Span(0, 10), [Span(2, 3), Span(5, 6)], [Span(2, 3), Span(5, 6)]),
@@ -17,8 +17,8 @@ from transcription_dagster.whisper.spans import Span, common, merged
         (Span(5, 3), [Span(0, 9)], []),
     ],
 )
-def test_the_intersection_of_spans(span, others, expected):
-    assert list(common(span, others)) == expected
+def test_the_intersection_of_spans(span, spans, expected):
+    assert list(common(span, spans)) == expected
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,11 @@ def test_words_and_captions_begin_and_end_with_the_voice(base_engine, voices, ti
     assert len(pairs) >= 0.95 * len(exact)
     starts = {number: words[place].start - exact[number]["start"] for place, number in pairs.items()}
     ends = {number: words[place].end - exact[number]["end"] for place, number in pairs.items()}
-    pauses = [number for number, (one, other) in enumerate(pairwise(exact), 1) if other["start"] - one["end"] >= _PAUSE]
+    pauses = [
+        number
+        for number, (earlier, later) in enumerate(pairwise(exact), 1)
+        if later["start"] - earlier["end"] >= _PAUSE
+    ]
     cues = make_cues(words, duration=transcript.duration)
     off = [cue.start_ms / 1000 - exact[pairs[cue.first]]["start"] for cue in cues if cue.first in pairs]
     assert np.median(np.abs([*starts.values()])) <= 0.1

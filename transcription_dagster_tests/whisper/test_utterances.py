@@ -55,16 +55,16 @@ def test_a_segment_without_words_is_left_out():
 def test_words_are_numbered_across_utterances():
     words, segments = words_and_segments([utterance_of("one two", 0, 1), utterance_of("three", 2, 3)])
     assert [word.text for word in words] == ["one", "two", "three"]
-    assert [(found.first, found.stop, found.start) for found in segments] == [(0, 2, 0), (2, 3, 2)]
+    assert [(numbered.first, numbered.stop, numbered.start) for numbered in segments] == [(0, 2, 0), (2, 3, 2)]
     assert segments[0].compression_ratio == 1.2
 
 
 def test_shifting_by_zero_keeps_times_exactly():
     utterance = utterance_of("one", 0.1 + 0.2, 31.740000000000002)
     assert utterance.shifted(0) is utterance
-    later = utterance.shifted(1200.5)
-    assert (later.start, later.end, later.window) == (1200.8, 1232.24, 1200.5)
-    assert (later.words[0].start, later.words[0].end) == (1200.8, 1232.24)
+    moved = utterance.shifted(1200.5)
+    assert (moved.start, moved.end, moved.window) == (1200.8, 1232.24, 1200.5)
+    assert (moved.words[0].start, moved.words[0].end) == (1200.8, 1232.24)
 
 
 def test_removed_text_is_shifted_too():

@@ -24,12 +24,12 @@ def find_speech(samples: np.ndarray) -> tuple[Span, ...]:
 def test_sentences_are_found_to_a_fifth_of_a_second(recordings, name):
     references = json.loads((DEMO / "recordings" / "references.json").read_text())
     cues = next(entry["cues"] for entry in references if entry["text"] == recordings[name].text)
-    found = find_speech(recordings[name].samples)
+    speech = find_speech(recordings[name].samples)
     for cue in cues:
         sentence = Span(cue["start"], cue["end"])
-        assert sum(part.seconds for part in common(sentence, found)) > 0.85 * sentence.seconds
-    assert found[0].start == pytest.approx(cues[0]["start"], abs=0.2)
-    assert found[-1].end == pytest.approx(cues[-1]["end"], abs=0.2)
+        assert sum(part.seconds for part in common(sentence, speech)) > 0.85 * sentence.seconds
+    assert speech[0].start == pytest.approx(cues[0]["start"], abs=0.2)
+    assert speech[-1].end == pytest.approx(cues[-1]["end"], abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_long_recording_read_in_parallel_gives_the_same_probabilities(recordin
 
 def test_two_threads_do_not_share_a_detectors_state(recordings):
     samples = [recordings["wav"].samples, recordings["flac"].samples] * 3
-    expected = [find_speech(each) for each in samples]
+    expected = [find_speech(sound) for sound in samples]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(find_speech, samples)) == expected
 
@@ -69,8 +69,8 @@ def test_two_threads_do_not_share_a_detectors_state(recordings):
 def test_quiet_speech_is_found_as_loud_speech_is(recordings, decibels):
     loud = recordings["wav"].samples
     quiet = np.round(loud * 10 ** (decibels / 20) * 32768).astype(np.float32) / 32768
-    expected, found = find_speech(loud), find_speech(quiet)
-    shared = sum(part.seconds for span in expected for part in common(span, found))
+    expected, detected = find_speech(loud), find_speech(quiet)
+    shared = sum(part.seconds for span in expected for part in common(span, detected))
     assert shared > 0.9 * sum(span.seconds for span in expected)
 
 

@@ -145,11 +145,11 @@ def test_another_worker_takes_over_a_killed_workers_work(pool: Pool) -> None:
     second.until_ready()
     file = pool.queue("one")
     wait_until(lambda: first.output_lines or second.output_lines, 180, "one of them has begun")
-    victim, other = (first, second) if first.output_lines else (second, first)
+    victim, survivor = (first, second) if first.output_lines else (second, first)
     victim.kill()
-    other.until_said("began one")
+    survivor.until_said("began one")
     file.touch()
-    other.until_said("began one", "done one")
+    survivor.until_said("began one", "done one")
 
 
 @needs_namespaces
@@ -189,13 +189,13 @@ def test_a_killed_workers_slot_is_claimed_with_its_work_and_a_clean_scratch_fold
     first.until_said("began one", "done one")
     remaining = pool.folder / "home/scratch/first/left"
     remaining.mkdir()
-    others = pool.folder / "home/scratch/second/at-work"
-    others.mkdir(parents=True)
+    foreign_scratch = pool.folder / "home/scratch/second/at-work"
+    foreign_scratch.mkdir(parents=True)
     first.kill()
-    again = pool.start("first")
-    again.until_ready()
+    restarted = pool.start("first")
+    restarted.until_ready()
     assert not remaining.exists()
-    assert others.exists()
+    assert foreign_scratch.exists()
 
 
 @contextmanager

@@ -62,8 +62,8 @@ def together(losses: Sequence[int], *, slots: int = SLOTS) -> list[list[int]]:
     return asyncio.run(run())
 
 
-def largest(losses: Sequence[int], which: Callable[[int], bool], *, slots: int = SLOTS) -> int:
-    return max(sum(map(which, group)) for group in together(losses, slots=slots))
+def largest(losses: Sequence[int], counts: Callable[[int], bool], *, slots: int = SLOTS) -> int:
+    return max(sum(map(counts, group)) for group in together(losses, slots=slots))
 
 
 def test_healthy_jobs_run_together() -> None:

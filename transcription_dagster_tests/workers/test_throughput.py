@@ -93,9 +93,9 @@ def test_without_progress_the_last_jobs_pace_is_used(clock: list[float]) -> None
 def test_the_report_names_the_bottleneck(prepared: list[bool], worked: float, waits_for: str | None) -> None:
     throughput = Throughput()
     with ExitStack() as jobs:
-        for done in prepared:
+        for is_prepared in prepared:
             job = jobs.enter_context(throughput.job("one"))
-            if done:
+            if is_prepared:
                 job.prepared(10.0)
         throughput.measure(0.0, usage())
         throughput.measure(10.0, usage(worked=worked))

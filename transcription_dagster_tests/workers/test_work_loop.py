@@ -80,8 +80,8 @@ def wait_for(url: str, key: str) -> Any:
 def rows(url: str) -> dict[str, tuple[str, list[str]]]:
     """Return each request's state and the outcome of its attempts."""
     with open_connection(url) as connection:
-        found = connection.execute("SELECT key, state, attempts FROM inference_requests").fetchall()
-    return {row["key"]: (row["state"], [attempt["ended"] for attempt in row["attempts"]]) for row in found}
+        requests = connection.execute("SELECT key, state, attempts FROM inference_requests").fetchall()
+    return {row["key"]: (row["state"], [attempt["ended"] for attempt in row["attempts"]]) for row in requests}
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -147,20 +147,20 @@ def test_work_that_exceeds_the_shutdown_time_is_requeued(url: str) -> None:
 
 def test_a_worker_stops_although_a_library_loses_cancellations(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     executor = Executor(url)
-    lost: list[asyncio.CancelledError] = []
+    swallowed: list[asyncio.CancelledError] = []
 
     async def watch(_on_change: Callable[[WorkId], None]) -> None:
-        while len(lost) < 3:
+        while len(swallowed) < 3:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError as cancellation:
-                lost.append(cancellation)
+                swallowed.append(cancellation)
 
     monkeypatch.setattr(executor.queue, "watch", watch)
     monkeypatch.setattr(work_loop, "_CANCEL_SECONDS", 0.01)
     with at_work(executor.pool):
         until(lambda: executor.pool.record.state == "idle")
-    assert len(lost) == 3
+    assert len(swallowed) == 3
 
 
 def test_an_idle_worker_stops_although_the_database_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

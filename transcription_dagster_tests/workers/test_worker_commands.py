@@ -140,8 +140,8 @@ def test_an_executor_with_a_broken_scratch_folder_requeues_its_request(machine: 
     assert worker.last_error == f"the scratch folder {scratch} cannot be used: File exists"
     scratch.unlink()
     lines: list[str] = []
-    answer = client.wait(queued, on_event=lines.append)
-    assert [attempt["ended"] for attempt in answer.attempts] == [
+    outcome = client.wait(queued, on_event=lines.append)
+    assert [attempt["ended"] for attempt in outcome.attempts] == [
         f"the executor cannot work: the scratch folder {scratch} cannot be used: File exists",
         "done",
     ]

@@ -79,11 +79,11 @@ def elsewhere(lock: Path, beat: int) -> None:
 
 def test_a_live_holder_on_another_machine_is_respected(path: Path, lock: Path) -> None:
     elsewhere(lock, 0)
-    over = threading.Event()
+    stop = threading.Event()
 
     def beat() -> None:
         count = 1
-        while not over.wait(0.05):
+        while not stop.wait(0.05):
             with lock.open("r+") as file:
                 file.write(json.dumps({"host": "elsewhere", "pid": 1, "boot": "another", "beat": count, "token": "t"}))
             count += 1
@@ -94,7 +94,7 @@ def test_a_live_holder_on_another_machine_is_respected(path: Path, lock: Path) -
         with pytest.raises(InvalidWorklist, match="process 1 on elsewhere"), worklist_lock(path, stale_seconds=30):
             pass
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 

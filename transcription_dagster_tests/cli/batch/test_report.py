@@ -29,12 +29,12 @@ FAILED = RecordingOutcome(TWO, "failed", error="audio: [red] is no audio")
 
 
 def progress(**values: Any) -> Progress:
-    given = {"total": 10, "done": 4, "failed": 1, "in_flight": 2, "audio_seconds": 7200.0, "elapsed": 100.0, **values}
-    return Progress(**given)
+    fields = {"total": 10, "done": 4, "failed": 1, "in_flight": 2, "audio_seconds": 7200.0, "elapsed": 100.0, **values}
+    return Progress(**fields)
 
 
 def executor(**values: Any) -> WorkerStatus:
-    given = {
+    fields = {
         "name": "gpu-0",
         "kind": "gpu",
         "host": "h",
@@ -50,13 +50,13 @@ def executor(**values: Any) -> WorkerStatus:
         "seconds_since_heartbeat": 0.5,
         **values,
     }
-    return WorkerStatus(**given)
+    return WorkerStatus(**fields)
 
 
-def printed(*things: object, width: int = 120) -> str:
+def printed(*renderables: object, width: int = 120) -> str:
     console = Console(file=io.StringIO(), width=width)
-    for thing in things:
-        console.print(thing)
+    for renderable in renderables:
+        console.print(renderable)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -91,7 +91,7 @@ def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "stopped", "code", "said"),
+    ("statuses", "stopped", "code", "advice"),
     [
         (["done", "done"], False, 0, ""),
         (["done", "done"], True, 0, ""),
@@ -103,12 +103,12 @@ def test_of_very_many_recordings_only_the_failed_ones_are_listed() -> None:
     ],
 )
 def test_the_summary_says_how_to_continue_and_sets_the_exit_code(
-    statuses: list[EntryStatus], stopped: bool, code: int, said: str
+    statuses: list[EntryStatus], stopped: bool, code: int, advice: str
 ) -> None:
     outcomes = [RecordingOutcome(ONE, status, error="why" if status == "failed" else None) for status in statuses]
     lines, exit_code = summary(outcomes, stopped=stopped, command="go")
     assert exit_code == code
-    assert said in "\n".join(lines)
+    assert advice in "\n".join(lines)
     assert ("failed 919f49d0-ef35-5e93-b564-e948b9d75f83: why" in lines) == ("failed" in statuses)
 
 
@@ -148,7 +148,7 @@ def test_without_a_terminal_long_lines_are_not_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("executors", "said"),
+    ("executors", "parts"),
     [
         ([executor()], ["cuda:0", "━", ONE.uuid, "[bold]news[/bold]"]),
         ([executor(recording="of-another-batch")], ["of-another-batch"]),
@@ -157,11 +157,11 @@ def test_without_a_terminal_long_lines_are_not_cut() -> None:
         ([], ["No executor is alive"]),
     ],
 )
-def test_a_terminal_shows_the_recordings_of_each_executor(executors: list[WorkerStatus], said: list[str]) -> None:
+def test_a_terminal_shows_the_recordings_of_each_executor(executors: list[WorkerStatus], parts: list[str]) -> None:
     console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
     with LiveDisplay(console, {ONE.uuid: ONE}) as display:
         display.update(executors, progress())
         display.finished(FAILED)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    for part in [*said, progress().describe(), f"failed {TWO.uuid}"]:
+    for part in [*parts, progress().describe(), f"failed {TWO.uuid}"]:
         assert part in text

@@ -76,9 +76,9 @@ def test_unsaved_results_are_found_by_the_next_batch_after_a_kill(path: Path, tm
     killed.record_failed(UUIDS[2], "why", NOW)
     killed.save()
     assert statuses(path) == [None] * 4
-    later = durable_results(path, tmp_path / "another home")
-    assert [entry.status for entry in later.entries] == ["waiting", "done", "failed", "waiting"]
-    later.save()
+    recovered = durable_results(path, tmp_path / "another home")
+    assert [entry.status for entry in recovered.entries] == ["waiting", "done", "failed", "waiting"]
+    recovered.save()
     assert statuses(path) == [None, "done", "failed", None]
     assert os.listdir(path.parent) == [path.name]
 
@@ -163,8 +163,8 @@ def test_on_a_full_disk_results_are_kept_in_the_home_and_taken_over_later(small_
     assert str(tmp_path / "home" / "unsaved") in unsaved
     assert statuses(path) == [None] * 4
     filler.unlink()
-    later = durable_results(path, tmp_path / "home")
-    later.save()
+    recovered = durable_results(path, tmp_path / "home")
+    recovered.save()
     assert statuses(path) == ["done", None, None, None]
 
 

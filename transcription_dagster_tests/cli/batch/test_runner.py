@@ -118,10 +118,10 @@ def test_an_imported_transcript_is_replaced_only_if_its_entry_says_so(lab: Lab) 
 
 def test_a_run_of_another_job_is_not_adopted(lab: Lab) -> None:
     lab.dagster.add_run(uuid(0), job="captions")
-    same = lab.dagster.add_run(uuid(1), job="captions")
+    captions = lab.dagster.add_run(uuid(1), job="captions")
     lab.run(2, jobs={0: "refine", 1: "captions"})
     assert [run.job for run in lab.dagster.runs_of(uuid(0))] == ["captions", "refine"]
-    assert lab.dagster.runs_of(uuid(1)) == [same]
+    assert lab.dagster.runs_of(uuid(1)) == [captions]
 
 
 def test_the_first_failure_stops_the_batch_after_the_runs_in_progress(lab: Lab) -> None:
@@ -189,11 +189,11 @@ def test_runs_with_other_config_are_not_adopted(lab: Lab) -> None:
 
 
 def test_runs_created_without_an_answer_are_found(lab: Lab) -> None:
-    lost: list[str] = []
+    unanswered: list[str] = []
 
     def lose(operation: str, variables: dict[str, Any]) -> Reply | None:
-        if operation == "LaunchRuns" and not lost:
-            lost.extend(lab.dagster.make(params).id for params in variables["runs"])
+        if operation == "LaunchRuns" and not unanswered:
+            unanswered.extend(lab.dagster.make(params).id for params in variables["runs"])
             return Reply(502, {}, b"Bad gateway")
         return None
 

@@ -37,8 +37,8 @@ def test_a_dead_stack_ends_the_batch(lab: Lab) -> None:
 def test_permanently_refused_runs_end_the_batch(lab: Lab) -> None:
     results = [{"__typename": "PipelineNotFoundError", "message": "no such job"}]
     launch = {"__typename": "LaunchMultipleRunsResult", "launchMultipleRunsResult": results}
-    answer = json_reply({"data": {"launchMultipleRuns": launch}})
-    lab.dagster.interfere = lambda operation, _: answer if operation == "LaunchRuns" else None
+    refusal = json_reply({"data": {"launchMultipleRuns": launch}})
+    lab.dagster.interfere = lambda operation, _: refusal if operation == "LaunchRuns" else None
     with pytest.raises(ServiceRefused, match="no such job"):
         lab.run(1)
 

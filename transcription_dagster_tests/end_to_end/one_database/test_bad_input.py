@@ -95,12 +95,12 @@ def names_in(folder: Path) -> set[str]:
 
 
 def make(makers: dict[str, Callable[[Path], Path]], sources: Path) -> dict[str, Path]:
-    made = {}
+    files = {}
     for number, (name, maker) in enumerate(makers.items()):
         folder = sources / str(number)
         folder.mkdir(parents=True)
-        made[name] = maker(folder)
-    return made
+        files[name] = maker(folder)
+    return files
 
 
 def test_files_without_audio_fail_with_the_reason(batch: Batch) -> None:
@@ -149,15 +149,15 @@ def test_files_are_written_only_in_the_recordings_folders(batch: Batch) -> None:
 def test_planted_secrets_appear_nowhere(batch: Batch) -> None:
     names = [(batch.good.partition or "").encode(), batch.good.id.encode()]
     secrets = [secret.encode() for secret in (*SECRETS.values(), PASSWORD)]
-    shown, found = set(), []
+    places, leaks = set(), []
     for place, content in everything(batch.system):
         if any(name in content for name in names):
-            shown.add(place)
-        found += [place] if any(secret in content for secret in secrets) else []
+            places.add(place)
+        leaks += [place] if any(secret in content for secret in secrets) else []
     # Recordings and runs are not secret, and are found: in the workers' logs, Dagster's events and our tables.
-    assert {"event_logs", "transcripts"} <= shown
-    assert any(place.endswith(".log") for place in shown)
-    assert found == []
+    assert {"event_logs", "transcripts"} <= places
+    assert any(place.endswith(".log") for place in places)
+    assert leaks == []
 
 
 def everything(system: System) -> Iterator[tuple[str, bytes]]:

@@ -81,10 +81,10 @@ def workers(system: System) -> tuple[int, int]:
 
 def test_a_second_stack_is_refused_with_the_address_of_the_first(system: System, second: SecondHome) -> None:
     engine = open_database(system.url)
-    found = daemon_lock.holder(engine)
+    holder = daemon_lock.holder(engine)
     engine.dispose()
-    assert found is not None
-    assert found.url == system.stack.url
+    assert holder is not None
+    assert holder.url == system.stack.url
     refused = second.command("up", "--gpus", "none", "--port", "0")
     assert refused.returncode == 1
     assert f"the UI at {system.stack.url}" in refused.stderr
@@ -107,13 +107,13 @@ def test_a_batch_uses_the_running_stack(system: System, second: SecondHome) -> N
     uuid = "00000000-0000-4000-8000-0000000000aa"
     worklist = second.folder / "list.json"
     worklist.write_text(json.dumps([{"uuid": uuid, "source": str(DEMO_RECORDINGS[0])}]))
-    done = second.command("batch", str(worklist))
-    assert done.returncode == 0, done.stderr
-    assert f"Using the stack of this database, on {os.uname().nodename}: {system.stack.url}" in done.stdout
+    batch = second.command("batch", str(worklist))
+    assert batch.returncode == 0, batch.stderr
+    assert f"Using the stack of this database, on {os.uname().nodename}: {system.stack.url}" in batch.stdout
     assert json.loads(worklist.read_text())[0]["status"] == "done"
     assert not (second.folder / "stack.json").exists()
-    shown = second.command("status", "--json")
-    assert json.loads(shown.stdout)["url"] == system.stack.url
+    status = second.command("status", "--json")
+    assert json.loads(status.stdout)["url"] == system.stack.url
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="another host name needs root")
@@ -154,7 +154,7 @@ def test_workers_adopt_new_settings_and_no_run_uses_old_ones(system: System, sec
     [run] = system.finish(list(run_id))
     assert run.status == "SUCCESS", system.log_of(run.id)
     tag = system.graphql("query($id: ID!) { runOrError(runId: $id) { ... on Run { tags { key value } } } }", id=run.id)
-    tags = {each["key"]: each["value"] for each in tag["runOrError"]["tags"]}
+    tags = {pair["key"]: pair["value"] for pair in tag["runOrError"]["tags"]}
     assert tags[SETTINGS_TAG].startswith(f"{version + 1}-")
     # An executor that was busy ends after its work, and for a moment its name has no process.
     wait_until(lambda: pid_of(system, own_executor) not in (None, before[own_executor]), 120, "it has a new process")
@@ -167,7 +167,7 @@ def test_workers_adopt_new_settings_and_no_run_uses_old_ones(system: System, sec
 
 def pid_of(system: System, worker: str) -> int | None:
     """Return the process that has this name in the pool."""
-    return next((each.pid for each in system.pool().workers if each.name == worker), None)
+    return next((candidate.pid for candidate in system.pool().workers if candidate.name == worker), None)
 
 
 def code_versions(system: System) -> list[str]:

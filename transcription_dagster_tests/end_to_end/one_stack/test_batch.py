@@ -113,7 +113,7 @@ def test_with_yes_one_of_two_executors_tries_every_entry(system: System, tmp_pat
     assert worklist.entries[1]["error"] in output
     assert any(uri.endswith("/transcript.txt") for uri in worklist.entries[0]["files"])
     assert "2 done, 1 failed, 0 waiting" in output
-    executors = [one["attempts"][-1]["executor"] for one in requests_of(system, worklist.uuids)]
+    executors = [request["attempts"][-1]["executor"] for request in requests_of(system, worklist.uuids)]
     assert len(executors) == 2
     assert len(set(executors)) == 1
     assert {run.tags["transcription/gpu"] for run in system.dagster.runs() if run.partition in worklist.uuids} == {
@@ -139,25 +139,31 @@ def test_the_first_failure_stops_the_batch_and_the_next_call_resumes_it(
     gate.other = SHORT[2].read_bytes()
     code, output = worklist.run("-t", "2")
     assert (code, set(worklist.statuses)) == (0, {"done"}), output
-    again = [run for run in system.dagster.runs() if run.partition in done]
-    assert len(again) == len(done)
+    runs = [run for run in system.dagster.runs() if run.partition in done]
+    assert len(runs) == len(done)
 
 
 def test_a_smaller_job_and_an_imported_transcript_are_never_transcribed(system: System, tmp_path: Path) -> None:
     worklist = Worklist(tmp_path, [SHORT[0]])
     assert worklist.run()[0] == 0
-    (made,) = worklist.uuids
+    (transcribed,) = worklist.uuids
     imported = str(uuid.uuid4())
-    taken = [sys.executable, "-m", "transcription_dagster", "import", str(system.file(made, "transcript.json"))]
-    subprocess.run([*taken, "--uuid", imported], check=True, capture_output=True)
-    captions = system.file(made, "captions.srt")
+    command = [
+        sys.executable,
+        "-m",
+        "transcription_dagster",
+        "import",
+        str(system.file(transcribed, "transcript.json")),
+    ]
+    subprocess.run([*command, "--uuid", imported], check=True, capture_output=True)
+    captions = system.file(transcribed, "captions.srt")
     captions.unlink()
-    worklist.path.write_text(json.dumps([{"uuid": made, "job": "captions"}, {"uuid": imported}]))
+    worklist.path.write_text(json.dumps([{"uuid": transcribed, "job": "captions"}, {"uuid": imported}]))
     code, output = worklist.run()
     assert (code, worklist.statuses) == (0, ["done", "done"]), output
     assert captions.exists()
     assert system.file(imported, "captions.srt").read_text() == captions.read_text()
-    assert len(requests_of(system, [made, imported])) == 1
+    assert len(requests_of(system, [transcribed, imported])) == 1
 
 
 def test_ctrl_c_finishes_runs_in_progress_and_the_next_call_continues(
@@ -200,12 +206,12 @@ def test_a_second_ctrl_c_cancels_runs_and_the_executor_keeps_its_model(system: S
 
 def test_status_reports_no_problems_and_the_executors_work(system: System) -> None:
     command = [sys.executable, "-m", "transcription_dagster", "status"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert system.stack.url in shown.stdout
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert system.stack.url in completed.stdout
     document = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert (document["healthy"], document["problems"]) == (True, [])
-    assert [(one["model_loads"], one["device"]) for one in document["executors"]] == [
+    assert [(executor["model_loads"], executor["device"]) for executor in document["executors"]] == [
         (1, "cpu:0"),
         (1, "cpu:1"),
     ]

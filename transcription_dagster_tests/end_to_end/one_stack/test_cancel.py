@@ -63,20 +63,20 @@ def test_runs_are_canceled_on_a_shared_executor_before_a_run_worker_and_in_the_q
     system: System, tmp_path: Path
 ) -> None:
     at_work = system.register([long_recording(tmp_path, seconds=480)] * 2)
-    others = system.register([long_recording(tmp_path, seconds=240)] * 4)
+    canceled = system.register([long_recording(tmp_path, seconds=240)] * 4)
     runs = system.launch(at_work)
     for recording in at_work:
         busy_executor(system, recording)
     with same_processes(system):
-        runs |= system.launch(others)
+        runs |= system.launch(canceled)
         # With one run worker left, one run reaches an executor, one waits for the worker, and two in the queue.
         wait_until(
-            lambda: [request["state"] for request in requests_of(system, others)] == ["doing"],
+            lambda: [request["state"] for request in requests_of(system, canceled)] == ["doing"],
             60,
             "a run shares an executor",
         )
-        terminate(system, *(runs[recording] for recording in others))
-        assert sorted(len(attempts_at(system, recording)) for recording in others) == [0, 0, 0, 1]
+        terminate(system, *(runs[recording] for recording in canceled))
+        assert sorted(len(attempts_at(system, recording)) for recording in canceled) == [0, 0, 0, 1]
         assert {run.status for run in system.dagster.runs(ids=[runs[key] for key in at_work])} == {"STARTED"}
         terminate(system, *(runs[recording] for recording in at_work))
     wait_until(lambda: not unfinished_jobs(system), SECONDS, "no job is left")

@@ -50,18 +50,18 @@ def test_a_killed_executors_recording_moves_to_another_and_its_run_succeeds(syst
 
 
 def test_a_recording_that_kills_three_executors_fails_with_their_history(system: System, tmp_path: Path) -> None:
-    deadly, *others = system.register([long_recording(tmp_path, seconds=480), DEMO_RECORDINGS[0]])
+    deadly, *harmless = system.register([long_recording(tmp_path, seconds=480), DEMO_RECORDINGS[0]])
     with killing_executors_of(system, deadly) as killed:
         run_id = system.launch([deadly])[deadly]
         wait_until(lambda: killed, 120, "an executor was killed")
-        system.launch(others)
-        statuses = {run.partition: run.status for run in system.finish([deadly, *others], 200)}
-    assert statuses == {deadly: "FAILURE"} | dict.fromkeys(others, "SUCCESS")
+        system.launch(harmless)
+        statuses = {run.partition: run.status for run in system.finish([deadly, *harmless], 200)}
+    assert statuses == {deadly: "FAILURE"} | dict.fromkeys(harmless, "SUCCESS")
     assert len(killed) == 3
     reason = next(line for line in system.log_of(run_id) if "3 executors were lost over this recording" in line)
     assert all(f"{name} at " in reason for name in killed)
     # The others may have shared an executor with it once, but not repeatedly.
-    assert all(attempts_at(system, other).count(LOST) <= 1 for other in others)
+    assert all(attempts_at(system, recording).count(LOST) <= 1 for recording in harmless)
 
 
 def test_a_killed_run_workers_run_resumes_without_transcribing_again(system: System, tmp_path: Path) -> None:

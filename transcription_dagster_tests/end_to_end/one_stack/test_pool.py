@@ -55,9 +55,11 @@ class ProcessWatch:
             self.seen |= self._look()
 
     def _look(self) -> set[tuple[int, float]]:
-        found = of_each(below(self._supervisor), lambda process: (process.name(), (process.pid, process.create_time())))
+        processes = of_each(
+            below(self._supervisor), lambda process: (process.name(), (process.pid, process.create_time()))
+        )
         # Postgres has a process for each connection.
-        return {identity for name, identity in found if "python" in name}
+        return {identity for name, identity in processes if "python" in name}
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,9 @@ def test_a_backfill_loads_no_model_again_and_starts_no_process(system: System, b
     assert backfill.watch.seen == backfill.watch.before
     executors = [worker for worker in system.pool().workers if worker.kind == "gpu"]
     assert [worker.model_loads for worker in executors] == [1, 1]
-    done = [request["attempts"][-1]["executor"] for request in requests_of(system, backfill.uuids)]
-    assert len(done) == len(DEMO_RECORDINGS)
-    assert set(done) <= {worker.name for worker in executors}
+    used = [request["attempts"][-1]["executor"] for request in requests_of(system, backfill.uuids)]
+    assert len(used) == len(DEMO_RECORDINGS)
+    assert set(used) <= {worker.name for worker in executors}
     # Work for earlier tests counts too.
     wait_until(lambda: jobs_served(system) >= len(DEMO_RECORDINGS), 120, "the executors report their jobs")
     # The coordinator tagged every run for the GPU.
@@ -112,10 +114,10 @@ def test_the_pool_transcribes_what_was_said(system: System, backfill: Backfill) 
     errors: dict[str, int] = {}
     words = 0
     for recording, path in zip(backfill.uuids, DEMO_RECORDINGS, strict=False):
-        meant = references[path.name]["text"].split()
-        said = system.file(recording, "transcript.txt").read_text().split()
-        errors[path.suffix] = errors.get(path.suffix, 0) + Levenshtein.distance(said, meant)
-        words += len(meant)
+        spoken = references[path.name]["text"].split()
+        transcribed = system.file(recording, "transcript.txt").read_text().split()
+        errors[path.suffix] = errors.get(path.suffix, 0) + Levenshtein.distance(transcribed, spoken)
+        words += len(spoken)
     # The checkpoint's own error rate: 0.015 to 0.02, depending on the machine's rounding. Most errors are in the noisy
     # Opus recording, where one sample at an edge between two sentences decides.
     assert sum(errors.values()) / words < 0.025, errors
@@ -160,7 +162,7 @@ def published(mixed: Mixed) -> str:
 
 def test_results_are_in_the_store_under_their_names(system: System, published: str) -> None:
     files = sorted(path.name for path in system.file(published, "").iterdir())
-    made = {
+    names = {
         "audio.flac",
         "transcript.json",
         "transcript.txt",
@@ -169,7 +171,7 @@ def test_results_are_in_the_store_under_their_names(system: System, published: s
         "speakers.json",
         "conversation.json",
     }
-    assert made <= set(files)
+    assert names <= set(files)
     # No diarization models are installed: the executor reports what to do, and the run succeeds.
     assert json.loads(system.file(published, "speakers.json").read_text())["skipped"] == NOT_INSTALLED
     assert not [name for name in files if name.startswith(".")]

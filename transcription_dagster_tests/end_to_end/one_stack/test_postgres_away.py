@@ -76,11 +76,11 @@ def test_a_server_without_free_connections_is_waited_for(system: System, tmp_pat
     recordings = system.register([long_recording(tmp_path), DEMO_RECORDINGS[0]])
     system.launch(recordings)
     busy_executor(system, recordings[0])
-    with ExitStack() as taken:
-        over = time.monotonic() + AWAY_SECONDS / 2
-        while time.monotonic() < over:
+    with ExitStack() as connections:
+        deadline = time.monotonic() + AWAY_SECONDS / 2
+        while time.monotonic() < deadline:
             # Repeatedly, because another process would get a connection that a worker releases.
-            take_every_connection(system, taken)
+            take_every_connection(system, connections)
             time.sleep(0.1)
     all_done_once(system, recordings)
     assert workers(system) == before
@@ -92,10 +92,10 @@ def read_only(system: System) -> bool:
         return row == ("on",)
 
 
-def take_every_connection(system: System, taken: ExitStack) -> None:
+def take_every_connection(system: System, connections: ExitStack) -> None:
     """Take all connections of the server, including those reserved for superusers; ours is a superuser's."""
     while True:
         try:
-            taken.enter_context(psycopg.connect(system.url))
+            connections.enter_context(psycopg.connect(system.url))
         except psycopg.OperationalError:
             return

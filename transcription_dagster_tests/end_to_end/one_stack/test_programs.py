@@ -49,12 +49,12 @@ def hand_in(program: httpx.Client, outside: WebServer) -> list[str]:
     """Upload one recording and submit the URL of another; return their UUIDs."""
     described = {"title": "A talk", "webhook": f"{outside.url}/done"}
     file = DEMO_RECORDINGS[0].read_bytes()
-    answers = [
+    responses = [
         program.post("/api/uploads", params={"name": "talk.wav", **described}, content=file),
         program.post("/api/recordings", json={"url": f"{outside.url}/talk.wav", **described}),
     ]
-    assert [answer.status_code for answer in answers] == [202, 202], [answer.text for answer in answers]
-    return [answer.json()["recording"] for answer in answers]
+    assert [response.status_code for response in responses] == [202, 202], [response.text for response in responses]
+    return [response.json()["recording"] for response in responses]
 
 
 def news(outside: WebServer, recording: str) -> list[dict[str, Any]]:
@@ -63,9 +63,9 @@ def news(outside: WebServer, recording: str) -> list[dict[str, Any]]:
     for request in list(outside.requests):
         if request.path != "/done" or recording.encode() not in request.body:
             continue
-        shown = request.headers[SIGNATURE.lower()]
-        sent_at = float(shown.removeprefix("t=").partition(",")[0])
-        assert shown == signature(request.body, WEBHOOK_SECRET, sent_at)
+        sent_signature = request.headers[SIGNATURE.lower()]
+        sent_at = float(sent_signature.removeprefix("t=").partition(",")[0])
+        assert sent_signature == signature(request.body, WEBHOOK_SECRET, sent_at)
         brought.append(json.loads(request.body))
     return brought
 
@@ -99,13 +99,13 @@ def test_submitted_recordings_are_transcribed_and_results_fetched(program: httpx
             "the webhook was called",
             every=0.5,
         )
-        [told] = news(outside, recording)
-        assert (told["event"], told["error"]) == ("recording.done", None)
-        found = program.get(told["results"]).json()
-        assert (found["status"], found["title"]) == ("published", "A talk")
-        assert {"transcript.json", "refined.srt", "corrected.txt"} <= set(found["files"])
+        [notice] = news(outside, recording)
+        assert (notice["event"], notice["error"]) == ("recording.done", None)
+        results = program.get(notice["results"]).json()
+        assert (results["status"], results["title"]) == ("published", "A talk")
+        assert {"transcript.json", "refined.srt", "corrected.txt"} <= set(results["files"])
         text = program.get(f"/api/recordings/{recording}/files/corrected.txt").text
-        assert len(text.split()) == found["words"] > 10
+        assert len(text.split()) == results["words"] > 10
 
 
 def test_a_correction_is_published_without_transcribing_again(system: System, program: httpx.Client) -> None:
@@ -116,12 +116,14 @@ def test_a_correction_is_published_without_transcribing_again(system: System, pr
     first = turns(program, recording)[0]
     change = {"kind": "text", "first": first["first"], "stop": first["stop"], "text": f"Quillonite {first['text']}"}
     named = {"kind": "speaker", "first": first["first"], "stop": first["stop"], "speaker": "Ada", "everywhere": True}
-    for version, wanted in enumerate((change, named)):
-        answer = program.post(f"/api/recordings/{recording}/corrections", json={**wanted, "seen": version})
-        assert answer.status_code == 200, answer.text
+    for version, draft in enumerate((change, named)):
+        response = program.post(f"/api/recordings/{recording}/corrections", json={**draft, "seen": version})
+        assert response.status_code == 200, response.text
     let_rest(system, recording)
     wait_until(
-        lambda: any(each.id != run for each in system.runs_of([recording])), SENSOR_SECONDS, "a run was requested"
+        lambda: any(other_run.id != run for other_run in system.runs_of([recording])),
+        SENSOR_SECONDS,
+        "a run was requested",
     )
     [corrected] = system.finish([recording])
     assert (corrected.status, corrected.tags["dagster/sensor_name"]) == ("SUCCESS", "corrected_recordings")
@@ -129,7 +131,9 @@ def test_a_correction_is_published_without_transcribing_again(system: System, pr
     assert {name for name in after if after[name] != before.get(name)} == CORRECTED_FILES
     assert b"Quillonite" in after["refined.srt"]
     assert b"<v Ada>" in after["refined.vtt"]
-    [listed] = [each for each in program.get("/api/recordings").json()["recordings"] if each["recording"] == recording]
+    [listed] = [
+        entry for entry in program.get("/api/recordings").json()["recordings"] if entry["recording"] == recording
+    ]
     assert listed["speakers"] == ["Ada"]
     assert len(requests_of(system, [recording])) == 1
     assert turns(program, recording)[0]["text"].startswith("Quillonite ")

@@ -48,9 +48,9 @@ def corrections(body: dict[str, Any]) -> Reply:
 
 
 def planned(recording: str, settings: RefinementSettings = SETTINGS) -> Plan:
-    made = plan(talk(recording), TERMS, settings, price=PRICE)
-    assert isinstance(made, Plan)
-    return made
+    result = plan(talk(recording), TERMS, settings, price=PRICE)
+    assert isinstance(result, Plan)
+    return result
 
 
 @pytest.fixture
@@ -129,8 +129,8 @@ def test_a_request_without_an_answer_leaves_its_words_unrefined(
     server: MessagesServer, batches: ClaudeBatches, pending: PendingBatch, failure: str
 ) -> None:
     first = f"{RECORDINGS[0]}_0_"
-    lost = next(name for name in _names(server) if name.startswith(first))
-    server.batch_failures[lost] = failure
+    unanswered = next(name for name in _names(server) if name.startswith(first))
+    server.batch_failures[unanswered] = failure
     result = collected(server, batches, pending)
     assert result.status is RefinementStatus.REFINED
     assert result.unrefined_words > 0
@@ -176,9 +176,9 @@ def test_results_of_another_transcript_are_not_used(
 ) -> None:
     server.end_batch(pending.id)
     results = results_by_recording(batches.results(pending.id))[RECORDINGS[0]]
-    again = transcript("Transcribed again with another model.", recording=RECORDINGS[0])
+    retranscribed = transcript("Transcribed again with another model.", recording=RECORDINGS[0])
     with pytest.raises(RefinementFailed, match="has changed"):
-        collect_answers(again, TERMS, results, pending, SETTINGS)
+        collect_answers(retranscribed, TERMS, results, pending, SETTINGS)
 
 
 def test_a_recording_that_was_not_submitted_is_not_collected(
@@ -198,24 +198,24 @@ def test_windows_are_those_that_were_submitted(
 ) -> None:
     server.end_batch(pending.id)
     results = results_by_recording(batches.results(pending.id))[RECORDINGS[0]]
-    other = RefinementSettings("claude-other", window_words=20, overlap_words=2)
-    result = collect_answers(talk(RECORDINGS[0]), TERMS, results, pending, other)
+    changed = RefinementSettings("claude-other", window_words=20, overlap_words=2)
+    result = collect_answers(talk(RECORDINGS[0]), TERMS, results, pending, changed)
     assert result.windows == len(results)
     assert result.model == "claude-test"
     assert "grifana" not in result.text
 
 
 def test_over_budget_a_recording_is_not_submitted() -> None:
-    made = plan(talk(RECORDINGS[0]), TERMS, SETTINGS, price=PRICE, reserve=lambda costs: "nothing is left")
-    assert isinstance(made, Refined)
-    assert made.status is RefinementStatus.OVER_BUDGET
-    assert "Kubernetes" in made.text
+    result = plan(talk(RECORDINGS[0]), TERMS, SETTINGS, price=PRICE, reserve=lambda costs: "nothing is left")
+    assert isinstance(result, Refined)
+    assert result.status is RefinementStatus.OVER_BUDGET
+    assert "Kubernetes" in result.text
 
 
 def test_a_recording_without_words_is_not_submitted() -> None:
-    made = plan(transcript(""), TERMS, SETTINGS, price=PRICE)
-    assert isinstance(made, Refined)
-    assert made.text == ""
+    result = plan(transcript(""), TERMS, SETTINGS, price=PRICE)
+    assert isinstance(result, Refined)
+    assert result.text == ""
 
 
 def test_only_a_canonical_recording_becomes_a_custom_id() -> None:
@@ -227,9 +227,9 @@ def test_more_requests_than_a_batch_allows_become_several_batches(
     server: MessagesServer, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_plans, "MAX_REQUESTS", len(planned(RECORDINGS[0]).requests) * 2)
-    made = [batch for _, batch in submit([planned(recording) for recording in RECORDINGS], batches)]
-    assert [len(each.recordings) for each in made] == [2, 1]
-    assert len({each.id for each in made}) == 2
+    submitted = [batch for _, batch in submit([planned(recording) for recording in RECORDINGS], batches)]
+    assert [len(part.recordings) for part in submitted] == [2, 1]
+    assert len({part.id for part in submitted}) == 2
 
 
 def test_a_spend_limit_stops_the_submission(batches: ClaudeBatches, server: MessagesServer) -> None:

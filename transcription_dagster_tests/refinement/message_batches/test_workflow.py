@@ -91,13 +91,13 @@ def test_an_identical_request_is_not_sent_twice(server: MessagesServer, engine: 
 def test_another_transcript_is_another_request(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     ask_all(engine)
     exchange(engine, batches)
-    other = input_of(A, "Quite another text.")
-    queue_request(engine, other, HOW)
+    changed = input_of(A, "Quite another text.")
+    queue_request(engine, changed, HOW)
     assert waiting(engine) == [A]
     server.end_batch("msgbatch_1")
     list(collect_ended(engine, batches))
-    list(submit_waiting(engine, batches, lambda recording: other if recording == A else input_of(recording), HOW))
-    assert refined_by_batch(engine, other, HOW) is None
+    list(submit_waiting(engine, batches, lambda recording: changed if recording == A else input_of(recording), HOW))
+    assert refined_by_batch(engine, changed, HOW) is None
     assert set(batch_store.unused_answers(engine, 10)) == {B}
 
 
@@ -149,8 +149,8 @@ def test_answers_for_a_transcript_that_was_changed_meanwhile_are_used(
     server.end_batch("msgbatch_1")
     list(collect_ended(engine, batches))
     list(submit_waiting(engine, batches, lambda _recording: changed, HOW))
-    sent = [len(batch["requests"]) for batch in server.batches.values()]
-    assert sent == [2, 1]
+    sizes = [len(batch["requests"]) for batch in server.batches.values()]
+    assert sizes == [2, 1]
     server.end_batch("msgbatch_2")
     list(collect_ended(engine, batches))
     assert use(engine, changed).text.count("Grafana") == 12
@@ -193,8 +193,8 @@ def test_a_recording_forgotten_in_the_meantime_is_skipped(
 def test_only_one_process_submits_at_a_time(engine: Engine) -> None:
     with batch_store.exchange_lock(engine) as first, batch_store.exchange_lock(engine) as second:
         assert (first, second) == (True, False)
-    with batch_store.exchange_lock(engine) as later:
-        assert later
+    with batch_store.exchange_lock(engine) as acquired:
+        assert acquired
 
 
 def test_another_programs_batch_is_ignored(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:

@@ -122,7 +122,7 @@ def differ_beside_others(model: Whisper, parts: dict[str, np.ndarray]) -> list[s
     if not all(any(segment.words for segment in segments) for segments in single.values()):
         sys.exit("a recording has no words")
     together = [actual([*SHARED], seed) for seed in range(2)]
-    return [f"{name}: beside others" for name in SHARED if any(each[name] != single[name] for each in together)]
+    return [f"{name}: beside others" for name in SHARED if any(results[name] != single[name] for results in together)]
 
 
 if __name__ == "__main__":

@@ -107,8 +107,8 @@ def test_alone_or_in_fixed_shapes_results_are_the_same_to_the_last_bit():
     """MKL rounds a product by where its matrices lie in memory, unless it is told not to before its first product."""
     command = [sys.executable, "-m", "transcription_dagster_tests.whisper.batching.bit_identity"]
     environment = {**os.environ, "MKL_CBWR": "COMPATIBLE"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, env=environment)
+    assert completed.returncode == 0, completed.stderr[-3000:]
 
 
 def test_a_window_is_encoded_once_for_all_its_temperatures_and_its_words(model, samples, monkeypatch):
@@ -143,7 +143,7 @@ def test_a_gpu_in_single_precision_equals_transcribe(samples, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     model = whisper.load_model(BULLETIN, "cuda")
     # Random numbers depend on the device.
-    chosen = {name: replace(each, temperatures=(0.0,)) for name, each in CHOSEN.items()}
+    chosen = {name: replace(settings, temperatures=(0.0,)) for name, settings in CHOSEN.items()}
     batch = Batch(model, 4, fixed=True)
     results = run_together(batch, {name: loop_of(model, samples[name], chosen[name]) for name in chosen})
     for name in chosen:
@@ -157,9 +157,9 @@ def poisoned(error: Exception, after: int):
     """A recording whose own code fails at its third request."""
 
     def loop(inner):
-        answer = None
+        result = None
         for _ in range(after):
-            answer = yield inner.send(answer)
+            result = yield inner.send(result)
         raise error
 
     return loop
@@ -228,16 +228,16 @@ def test_a_stopped_recording_leaves_at_the_same_step(model, samples, expected, s
 def test_a_stopped_recording_does_not_wait_for_a_slot(model, samples):
     batch = Batch(model, 1)
     computations = {"wav": loop_of(model, samples["wav"], options()), "bad": loop_of(model, samples["ogg"], options())}
-    left: list[bool] = []
+    waited: list[bool] = []
 
     def watch(sessions: Mapping[str, Session]) -> None:
-        left.append("bad" in sessions)
+        waited.append("bad" in sessions)
 
     results = run_together(
         batch, computations, uses={"bad": DeviceUse(should_stop=lambda: batch.steps >= 3)}, at_each_step=watch
     )
     assert isinstance(results["bad"], TranscriptionAborted)
-    assert left.count(True) <= 5
+    assert waited.count(True) <= 5
     assert results["wav"]
 
 
@@ -314,11 +314,11 @@ def test_slots_are_halved_until_they_fit(model, samples, expected, monkeypatch):
     opened = DecoderSlots.__init__
     sizes: list[int] = []
 
-    def opens(slots: DecoderSlots, weights: DecoderWeights, count: int, *arguments: object, **others: int) -> None:
+    def opens(slots: DecoderSlots, weights: DecoderWeights, count: int, *arguments: object, **keywords: int) -> None:
         sizes.append(count)
         if count > 2:
             raise OUT_OF_MEMORY
-        opened(slots, weights, count, *arguments, **others)  # type: ignore[arg-type]
+        opened(slots, weights, count, *arguments, **keywords)  # type: ignore[arg-type]
 
     monkeypatch.setattr(DecoderSlots, "__init__", opens)
     monkeypatch.setattr(batch.slots, "read", Failing(batch.slots.read, OUT_OF_MEMORY, range(1, 2)))

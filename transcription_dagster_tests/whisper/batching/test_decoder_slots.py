@@ -40,12 +40,12 @@ def test_a_single_window_is_bit_identical_to_whispers_decoder(
     model: Whisper, sounds: torch.Tensor, monkeypatch
 ) -> None:
     slots = slots_of(model)
-    found: list[torch.Tensor] = []
+    actual: list[torch.Tensor] = []
     apply = slots.rules.apply
 
     def watched(logits: torch.Tensor, *state: torch.Tensor) -> Ruled:
         # The rules modify them in place.
-        found.append(logits.clone())
+        actual.append(logits.clone())
         return apply(logits, *state)
 
     monkeypatch.setattr(slots.rules, "apply", watched)
@@ -57,7 +57,7 @@ def test_a_single_window_is_bit_identical_to_whispers_decoder(
         token = 400 + number
         slots.step([TextRow(1, 0, token, len(PROMPT) + number, slots.rules.start)])
         expected = model.decoder(torch.tensor([[token]]), sounds[:1], kv_cache=cache)
-        assert found[-1].equal(expected[0])
+        assert actual[-1].equal(expected[0])
     for hook in hooks:
         hook.remove()
 
@@ -74,9 +74,9 @@ def test_windows_in_one_step_equal_single_ones_up_to_rounding(
     rows = [TextRow(slot, 0, 600, len(tokens), slots.rules.start) for slot, tokens in enumerate(TEXTS)]
     together = slots.step(rows)
     shared = [together.ruled.logits[place].nan_to_num() for place in together.places]
-    for row, found in zip(rows, shared, strict=True):
+    for row, logits in zip(rows, shared, strict=True):
         alone = slots.step([row])
-        assert torch.allclose(found, alone.ruled.logits[alone.places[0]].nan_to_num(), atol=1e-3)
+        assert torch.allclose(logits, alone.ruled.logits[alone.places[0]].nan_to_num(), atol=1e-3)
 
 
 @torch.inference_mode()

@@ -53,13 +53,13 @@ def test_languages_of_parts_come_from_the_windows_encoding(batch: Batch) -> None
     handle = batch.model.encoder.register_forward_hook(lambda *_: encoded.append(None))
     access = ModelAccess(DeviceThread(), batch, DeviceUse())
     parts = ((0, N_FRAMES), (0, 1000), (1000, 2000))
-    whole, *others = access.run(languages_of(sound, parts))
+    whole, *of_parts = access.run(languages_of(sound, parts))
     handle.remove()
     assert len(encoded) == 1
     _, expected = detect_language(batch.model, sound)
     assert whole == pytest.approx(expected, abs=1e-5)
-    assert others[0] != whole
-    assert others[0] != others[1]
+    assert of_parts[0] != whole
+    assert of_parts[0] != of_parts[1]
 
 
 def test_the_last_user_leaves_when_the_thread_has_ended(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +103,8 @@ def test_an_interrupted_session_frees_its_slot(batch: Batch) -> None:
     device = DeviceThread()
 
     def ends() -> None:
-        with device.session(batch, DeviceUse()) as answer:
-            answer(Detect(Window(0, N_FRAMES, SOUNDS[0]), WHOLE))
+        with device.session(batch, DeviceUse()) as respond:
+            respond(Detect(Window(0, N_FRAMES, SOUNDS[0]), WHOLE))
             raise KeyError
 
     with pytest.raises(KeyError):

@@ -47,13 +47,16 @@ def filled(slots: DecoderSlots, sounds: Sequence[torch.Tensor], order: Sequence[
 def logits_of(slots: DecoderSlots, slot: int, companions: Sequence[int], steps: int = 5) -> torch.Tensor:
     """Return the logits of one slot in some steps beside others."""
     state = slots.rules.start
-    found = []
+    logits = []
     for number in range(steps):
-        rows = [TextRow(one, 0, 400 + number, len(PROMPT) + number, state) for one in sorted([slot, *companions])]
+        rows = [
+            TextRow(used_slot, 0, 400 + number, len(PROMPT) + number, state)
+            for used_slot in sorted([slot, *companions])
+        ]
         step = slots.step(rows)
         place = step.places[[row.slot for row in rows].index(slot)]
-        found.append(step.ruled.logits[place].clone())
-    return torch.stack(found)
+        logits.append(step.ruled.logits[place].clone())
+    return torch.stack(logits)
 
 
 @torch.inference_mode()
@@ -98,7 +101,11 @@ def test_the_memory_of_slots_matches_the_formula(small: Whisper, kind: type[Deco
 def held_bytes() -> int:
     """Return the bytes of all tensors in the process."""
     gc.collect()
-    tensors = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor) and not found.is_sparse]
+    tensors = [
+        candidate
+        for candidate in gc.get_objects()
+        if issubclass(type(candidate), torch.Tensor) and not candidate.is_sparse
+    ]
     storages = [tensor.untyped_storage() for tensor in tensors]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
@@ -111,11 +118,11 @@ def test_a_thousand_steps_need_no_additional_memory(small: Whisper, sounds: list
     slots = filled(kind(DecoderWeights(small), 2, rules_of(small)), sounds, [0, 1])
     caches = [slots._keys, slots._values, slots._audio_keys, slots._audio_values]
     before, size = [cache.data_ptr() for cache in caches], slots.bytes
-    held: list[int] = []
+    sizes: list[int] = []
     for _ in range(5):
         logits_of(slots, 0, [1], steps=200)
-        held.append(held_bytes())
-    assert len(set(held)) == 1
+        sizes.append(held_bytes())
+    assert len(set(sizes)) == 1
     assert slots.bytes == size
     assert [cache.data_ptr() for cache in caches] == before
 
@@ -197,8 +204,8 @@ class Stream:
         self.name = name
         self._cuda = cuda
 
-    def wait_stream(self, other: Stream) -> None:
-        self._cuda.calls.append(f"{self.name} waits for {other.name}")
+    def wait_stream(self, stream: Stream) -> None:
+        self._cuda.calls.append(f"{self.name} waits for {stream.name}")
 
 
 class Graph:
@@ -244,8 +251,8 @@ def test_a_failed_capture_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.requires_cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
 def test_every_replay_computes_again_on_a_gpu() -> None:
-    given = torch.zeros(4, device="cuda")
+    tensor = torch.zeros(4, device="cuda")
     recorded = Recorded[torch.Tensor]()
     for number in range(3):
-        given.fill_(number)
-        assert recorded.run(lambda: given * 2).tolist() == [2.0 * number] * 4
+        tensor.fill_(number)
+        assert recorded.run(lambda: tensor * 2).tolist() == [2.0 * number] * 4

@@ -60,7 +60,7 @@ def test_the_rules_allow_and_choose_the_same_tokens_as_whisper(case, length, bia
             rule.apply(expected, torch.tensor([[*case.task.initial_tokens, *text] for text in texts]))
         state = [case.rules.start] * len(texts)
         for place in range(length):
-            state = [case.rules.after(one, text[place]) for one, text in zip(state, texts, strict=True)]
+            state = [case.rules.after(row_state, text[place]) for row_state, text in zip(state, texts, strict=True)]
         last, lowest = states(state)
         ruled = case.rules.apply(logits, torch.tensor(last), torch.tensor(lowest))
         assert ruled.logits.equal(expected)

@@ -84,10 +84,10 @@ def assert_equal(actual: Sequence[DecodedSegment], expected: Sequence[dict[str, 
     assert [(word.text, word.start, word.end) for segment in actual for word in segment.words] == [
         (word["word"], word["start"], word["end"]) for segment in expected for word in segment["words"]
     ]
-    for segment, other in zip(actual, expected, strict=True):
-        assert segment.decoded.average_log_probability == pytest.approx(other["avg_logprob"], abs=1e-4)
-        assert segment.decoded.no_speech_probability == pytest.approx(other["no_speech_prob"], abs=1e-5)
-        probabilities = [word["probability"] for word in other["words"]]
+    for segment, reference in zip(actual, expected, strict=True):
+        assert segment.decoded.average_log_probability == pytest.approx(reference["avg_logprob"], abs=1e-4)
+        assert segment.decoded.no_speech_probability == pytest.approx(reference["no_speech_prob"], abs=1e-5)
+        probabilities = [word["probability"] for word in reference["words"]]
         assert [word.probability for word in segment.words] == pytest.approx(probabilities, abs=1e-4)
 
 

@@ -73,12 +73,12 @@ def test_an_interrupted_download_is_repeated(hub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("hub", "says"),
+    ("hub", "message"),
     [((b"not the model", 200), "damaged"), ((b"gone", 404), "404"), ((b"sorry", 503), "503")],
     indirect=["hub"],
 )
-def test_a_failed_download_is_reported_and_can_be_retried(hub, tmp_path, says):
-    with pytest.raises(ModelUnavailable, match=says):
+def test_a_failed_download_is_reported_and_can_be_retried(hub, tmp_path, message):
+    with pytest.raises(ModelUnavailable, match=message):
         fetch_model("tiny", tmp_path)
 
 
@@ -106,8 +106,10 @@ def test_the_downloaded_models_are_listed(hub, tmp_path):
 def test_a_path_is_opened_as_whisper_opens_it(tmp_path):
     ours, theirs = open_model(BULLETIN, tmp_path, "cpu"), whisper.load_model(BULLETIN, "cpu")
     assert ours.dims == theirs.dims
-    for (name, parameter), (other, expected) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
-        assert name == other
+    for (name, parameter), (expected_name, expected) in zip(
+        ours.named_parameters(), theirs.named_parameters(), strict=True
+    ):
+        assert name == expected_name
         assert torch.equal(parameter, expected)
     assert not ours.training
 

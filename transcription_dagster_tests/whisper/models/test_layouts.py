@@ -106,7 +106,7 @@ def spoilt(folder: Path, change) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda data: data[: len(data) // 2], "ends too early"),
         (lambda data: b"", "ends too early"),
@@ -116,10 +116,10 @@ def spoilt(folder: Path, change) -> None:
     ],
     ids=["half", "empty", "version", "other model", "missing"],
 )
-def test_files_not_written_by_ctranslate2_are_refused(model, tmp_path, change, says):
+def test_files_not_written_by_ctranslate2_are_refused(model, tmp_path, change, message):
     folder = write_ctranslate2(model, tmp_path)
     spoilt(folder, change)
-    with pytest.raises(UnknownModel, match=says):
+    with pytest.raises(UnknownModel, match=message):
         opened(folder)
 
 
@@ -164,7 +164,7 @@ def change_config(folder: Path, **values: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         ({"model_type": "wav2vec2"}, "'wav2vec2', not a Whisper model"),
         ({"d_model": 16}, "the file gives n_audio_state as 16, but the tensors have 8"),
@@ -174,9 +174,9 @@ def change_config(folder: Path, **values: object) -> None:
         ({"num_mel_bins": None}, "num_mel_bins is None"),
     ],
 )
-def test_a_description_that_does_not_fit_the_weights_is_refused(copied, values, says):
+def test_a_description_that_does_not_fit_the_weights_is_refused(copied, values, message):
     change_config(copied, **values)
-    with pytest.raises(UnknownModel, match=says):
+    with pytest.raises(UnknownModel, match=message):
         opened(copied)
 
 

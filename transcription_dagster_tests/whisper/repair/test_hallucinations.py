@@ -85,7 +85,7 @@ def test_voice_activity_alone_only_triggers_a_second_pass():
 
 
 @pytest.mark.parametrize(
-    ("again", "witness"),
+    ("reheard", "witness"),
     [
         ([], "model"),
         ([utterance_of("la la la", 10, 13)], "hearing"),
@@ -93,8 +93,8 @@ def test_voice_activity_alone_only_triggers_a_second_pass():
     ],
     ids=["nothing", "something else", "elsewhere"],
 )
-def test_words_that_a_second_pass_does_not_repeat_in_place_are_removed(again, witness):
-    checked = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(*again))
+def test_words_that_a_second_pass_does_not_repeat_in_place_are_removed(reheard, witness):
+    checked = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(*reheard))
     assert texts(checked.kept) == ["good evening"]
     assert [item.witnesses for item in checked.removed] == [(witness, "voice")]
 
@@ -114,7 +114,7 @@ def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
 
 
 @pytest.mark.parametrize(
-    ("again", "kept"),
+    ("reheard", "kept"),
     [
         ("la la la", ""),
         ("thanks la la", ""),
@@ -122,8 +122,10 @@ def test_a_second_pass_that_doubts_its_own_text_is_no_witness():
         ("thanks for watching", "thanks for watching"),
     ],
 )
-def test_a_second_pass_that_rates_the_place_as_silence_must_repeat_half_of_it(again, kept):
-    checked = without_hallucinations([GREETING, HALLUCINATION], MUSIC, SecondPass(unsure(utterance_of(again, 10, 13))))
+def test_a_second_pass_that_rates_the_place_as_silence_must_repeat_half_of_it(reheard, kept):
+    checked = without_hallucinations(
+        [GREETING, HALLUCINATION], MUSIC, SecondPass(unsure(utterance_of(reheard, 10, 13)))
+    )
     assert texts(checked.kept) == ["good evening", *filter(None, [kept])]
     assert all(item.witnesses == ("model", "voice") for item in checked.removed)
 
@@ -139,10 +141,12 @@ def mumbled(utterance: Utterance) -> Utterance:
     return replace(utterance, average_log_probability=-3.0, words=words)
 
 
-@pytest.mark.parametrize("again", [[], [mumbled(utterance_of("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"])
-def test_a_mumbled_word_stays_unless_a_second_pass_contradicts_it(again):
+@pytest.mark.parametrize(
+    "reheard", [[], [mumbled(utterance_of("could even", 0.5, 1.5))]], ids=["nothing", "mumbled too"]
+)
+def test_a_mumbled_word_stays_unless_a_second_pass_contradicts_it(reheard):
     utterances = [mumbled(GREETING)]
-    checked = without_hallucinations(utterances, MUSIC, SecondPass(*again))
+    checked = without_hallucinations(utterances, MUSIC, SecondPass(*reheard))
     assert checked.kept == utterances
     assert checked.removed == []
     assert [item.text for item in checked.doubtful] == ["good evening"]
@@ -193,7 +197,7 @@ def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
 
 
 @pytest.mark.parametrize(
-    "again",
+    "reheard",
     [
         [LOOP],
         [],
@@ -202,8 +206,8 @@ def test_a_loop_is_replaced_by_a_better_second_pass_and_listed_with_it():
     ],
     ids=["the same", "nothing", "unsure", "guessed"],
 )
-def test_the_first_pass_is_kept_unless_the_second_is_better(again):
-    checked = without_hallucinations([LOOP], TALK, SecondPass(*again))
+def test_the_first_pass_is_kept_unless_the_second_is_better(reheard):
+    checked = without_hallucinations([LOOP], TALK, SecondPass(*reheard))
     assert checked.kept == [LOOP]
     assert checked.removed == []
 
@@ -247,17 +251,19 @@ def test_words_next_to_a_loop_are_kept():
 spans = st.lists(st.floats(0, 50), max_size=6).map(sorted).map(lambda starts: [Span(at, at + 0.5) for at in starts])
 
 
-@given(starts=st.lists(st.floats(0, 50), max_size=8).map(sorted), voice=spans, loud=spans, again=spans)
-def test_a_removal_needs_two_witnesses_and_is_always_listed(starts, voice, loud, again):
+@given(starts=st.lists(st.floats(0, 50), max_size=8).map(sorted), voice=spans, loud=spans, reheard=spans)
+def test_a_removal_needs_two_witnesses_and_is_always_listed(starts, voice, loud, reheard):
     utterances = [utterance_of(f"w{number}", start, start + 0.3) for number, start in enumerate(starts)]
     about = sounding(60, voice=voice, loud=loud)
-    second = [utterance_of(f"w{number}", span.start, span.end) for number, span in enumerate(again)]
+    second = [utterance_of(f"w{number}", span.start, span.end) for number, span in enumerate(reheard)]
     checked = without_hallucinations(utterances, about, SecondPass(*second))
     assert sorted([*texts(checked.kept), *(item.text for item in checked.removed)]) == sorted(texts(utterances))
     assert [utterance.start for utterance in checked.kept] == sorted(utterance.start for utterance in checked.kept)
     assert all(len(item.witnesses) >= 2 for item in checked.removed)
     evidence = zip(texts(utterances), witnesses(utterances, about), strict=True)
-    assert {text for text, each in evidence if is_hallucinated(each)} <= {item.text for item in checked.removed}
+    assert {text for text, word_evidence in evidence if is_hallucinated(word_evidence)} <= {
+        item.text for item in checked.removed
+    }
     kept = set(texts(checked.kept))
     assert {item.text for item in checked.doubtful} <= kept
 

@@ -67,7 +67,7 @@ def test_words_repeated_at_normal_pace_are_added():
 
 
 @pytest.mark.parametrize(
-    "again",
+    "reheard",
     [
         [],
         [replace(utterance_of("the bus leaves at nine", 3, 6), no_speech_probability=0.9)],
@@ -79,8 +79,8 @@ def test_words_repeated_at_normal_pace_are_added():
     ],
     ids=["nothing", "silence", "improbable", "a loop", "elsewhere", "little time", "no time"],
 )
-def test_doubtful_words_are_not_added_and_the_gap_is_marked(again):
-    utterances, gaps = with_lost_speech([FIRST, LAST], TALK, SecondPass(*again))
+def test_doubtful_words_are_not_added_and_the_gap_is_marked(reheard):
+    utterances, gaps = with_lost_speech([FIRST, LAST], TALK, SecondPass(*reheard))
     assert utterances == [FIRST, LAST]
     assert gaps == [Gap(3, 6)]
 
@@ -131,7 +131,7 @@ def test_words_of_the_first_pass_are_not_added_twice():
 
 
 @pytest.mark.parametrize(
-    ("voice", "lost"),
+    ("voice", "expected"),
     [
         ([], []),
         ([Span(3, 3.9)], []),
@@ -142,8 +142,8 @@ def test_words_of_the_first_pass_are_not_added_twice():
     ],
     ids=["no voice", "a breath", "a sentence", "with a pause", "two breaths", "after a word"],
 )
-def test_lost_speech_is_a_second_without_a_word_nearby(voice, lost):
-    assert list(speech_without_words(FIRST.words, sounding(10, voice=voice))) == lost
+def test_lost_speech_is_a_second_without_a_word_nearby(voice, expected):
+    assert list(speech_without_words(FIRST.words, sounding(10, voice=voice))) == expected
 
 
 def test_a_word_stretched_over_a_sentence_does_not_cover_it():
@@ -153,10 +153,10 @@ def test_a_word_stretched_over_a_sentence_does_not_cover_it():
 
 def test_near_removed_text_less_speech_is_transcribed_again():
     sound = sounding(10, voice=[Span(0, 1), Span(3, 3.6)])
-    again = utterance_of("for listening", 3, 3.6)
+    reheard = utterance_of("for listening", 3, 3.6)
     removed = [RemovedSpeech(4.5, 5.5, "for listening", "no speech here")]
-    assert with_lost_speech([FIRST], sound, SecondPass(again)) == ([FIRST], [])
-    utterances, _ = with_lost_speech([FIRST], sound, SecondPass(again), removed)
+    assert with_lost_speech([FIRST], sound, SecondPass(reheard)) == ([FIRST], [])
+    utterances, _ = with_lost_speech([FIRST], sound, SecondPass(reheard), removed)
     assert texts(utterances) == ["good evening", "for listening"]
 
 
@@ -168,15 +168,18 @@ def test_an_utterance_is_split_at_lost_speech():
 UTTERANCES = st.lists(st.tuples(st.floats(0, 50), st.floats(0.1, 8)), max_size=5)
 
 
-@given(utterances=UTTERANCES, found=UTTERANCES)
-def test_merging_loses_no_word_and_keeps_starts_in_order(utterances, found):
+@given(utterances=UTTERANCES, recovered=UTTERANCES)
+def test_merging_loses_no_word_and_keeps_starts_in_order(utterances, recovered):
     first = sorted(
-        (utterance_of("a b c", start, start + seconds) for start, seconds in utterances), key=lambda one: one.start
+        (utterance_of("a b c", start, start + seconds) for start, seconds in utterances),
+        key=lambda utterance: utterance.start,
     )
-    first = [one for one, after in pairwise([*first, utterance_of("x", 99, 100)]) if one.end <= after.start]
-    second = [utterance_of("d e", start, start + seconds) for start, seconds in found]
+    first = [
+        utterance for utterance, after in pairwise([*first, utterance_of("x", 99, 100)]) if utterance.end <= after.start
+    ]
+    second = [utterance_of("d e", start, start + seconds) for start, seconds in recovered]
     whole = interleaved(first, second)
-    count = sum(len(one.words) for one in [*first, *second])
-    assert sum(len(one.words) for one in whole) == count
-    assert [one.start for one in whole] == sorted(one.start for one in whole)
+    count = sum(len(utterance.words) for utterance in [*first, *second])
+    assert sum(len(utterance.words) for utterance in whole) == count
+    assert [utterance.start for utterance in whole] == sorted(utterance.start for utterance in whole)
     assert all(before.end <= after.start or before.words[-1].start >= after.start for before, after in pairwise(whole))
