@@ -1,14 +1,17 @@
-"""Models written in the layouts of other programs, for the readers' tests."""
+"""Models written in the layouts of other programs and opened from them, for the readers' tests."""
 
 from __future__ import annotations
 
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from whisper.model import ModelDimensions, Whisper
+
+from transcription_dagster.whisper.models.checkpoints import open_model
 
 #: The smallest Whisper model that its tokenizer supports.
 SMALL = ModelDimensions(
@@ -35,6 +38,17 @@ def small_model() -> Whisper:
         for parameter in model.parameters():
             parameter.normal_()
     return model
+
+
+def opened(path: Path) -> Whisper:
+    """Return the model of a folder, opened as the program opens it."""
+    return open_model(str(path), path / "models", "cpu")
+
+
+def alignment_heads(model: Whisper) -> list[list[int]]:
+    """Return the layer and number of each head that gives word times."""
+    sparse: Any = model.alignment_heads
+    return sparse.coalesce().indices().T.tolist()
 
 
 def write_ctranslate2(

@@ -1,29 +1,18 @@
-"""Models in other programs' layouts: every tensor is read, and mismatches are refused by name."""
+"""Models of Hugging Face: their texts equal those of transformers, and descriptions that do not fit are refused."""
 
 from __future__ import annotations
 
 import json
-import struct
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from whisper.model import Whisper
 
 from transcription_dagster.errors import UnknownModel
-from transcription_dagster.whisper.models.checkpoints import open_model
-from transcription_dagster.whisper.models.weights import Weights, network
-from transcription_dagster_tests.whisper.layouts import SMALL, file_of, small_model, write_ctranslate2
+from transcription_dagster_tests.whisper.layouts import SMALL, alignment_heads, opened
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def model() -> Whisper:
-    return small_model()
 
 
 @pytest.fixture(scope="module")
@@ -59,82 +48,6 @@ def copied(hugging_face, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def opened(path: Path) -> Whisper:
-    return open_model(str(path), path / "models", "cpu")
-
-
-def heads(model: Whisper) -> list[list[int]]:
-    sparse: Any = model.alignment_heads
-    return sparse.coalesce().indices().T.tolist()
-
-
-def assert_same(actual: Whisper, expected: Whisper, *, rtol: float = 0, atol: float = 0) -> None:
-    assert actual.dims == expected.dims
-    assert actual.state_dict().keys() == expected.state_dict().keys()
-    for name, tensor in expected.state_dict().items():
-        torch.testing.assert_close(actual.state_dict()[name], tensor, rtol=rtol, atol=atol)
-
-
-# --- CTranslate2
-
-
-def test_every_tensor_of_ctranslate2_is_read(model, tmp_path):
-    actual = opened(write_ctranslate2(model, tmp_path))
-    assert_same(actual, model)
-    assert heads(actual) == [[1, 0], [2, 3]]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "quantized", "tolerance"),
-    [(torch.float16, False, 1e-2), (torch.bfloat16, False, 5e-2), (torch.float32, True, 5e-2)],
-    ids=["float16", "bfloat16", "int8"],
-)
-def test_quantized_numbers_are_restored(model, tmp_path, dtype, quantized, tolerance):
-    actual = opened(write_ctranslate2(model, tmp_path, dtype=dtype, quantized=quantized))
-    assert_same(actual, model, rtol=tolerance, atol=tolerance)
-
-
-def test_without_a_list_whispers_default_heads_are_used(model, tmp_path):
-    folder = write_ctranslate2(model, tmp_path)
-    (folder / "config.json").unlink()
-    assert heads(opened(folder)) == heads(model) == [[layer, head] for layer in (1, 2) for head in range(4)]
-
-
-def spoilt(folder: Path, change) -> None:
-    file = folder / "model.bin"
-    file.write_bytes(change(file.read_bytes()))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda data: data[: len(data) // 2], "ends too early"),
-        (lambda data: b"", "ends too early"),
-        (lambda data: struct.pack("<I", 99) + data[4:], "binary version 99"),
-        (lambda data: data.replace(b"WhisperSpec", b"WhisperSpoc"), "not a WhisperSpec"),
-        (lambda data: data.replace(b"encoder/conv2/bias\0", b"encoder/conv2/bios\0"), "no encoder/conv2/bias"),
-    ],
-    ids=["half", "empty", "version", "other model", "missing"],
-)
-def test_files_not_written_by_ctranslate2_are_refused(model, tmp_path, change, message):
-    folder = write_ctranslate2(model, tmp_path)
-    spoilt(folder, change)
-    with pytest.raises(UnknownModel, match=message):
-        opened(folder)
-
-
-def test_a_variable_cannot_claim_more_than_the_file_holds(tmp_path):
-    huge = struct.pack("<I", 6) + file_of({}, {})[4:-8] + struct.pack("<I", 1)
-    name = b"encoder/conv1/weight\0"
-    huge += struct.pack("<H", len(name)) + name + struct.pack("<BIIBI", 2, 60_000, 60_000, 1, 3_600_000_000)
-    (tmp_path / "model.bin").write_bytes(huge)
-    with pytest.raises(UnknownModel, match="ends too early"):
-        opened(tmp_path)
-
-
-# --- Hugging Face
-
-
 @pytest.mark.parametrize("shard_size", ["1GB", "500KB"], ids=["one file", "several files"])
 def test_a_fine_tuned_model_gives_the_text_of_transformers(hugging_face, tmp_path, shard_size):
     network, _ = hugging_face
@@ -152,7 +65,7 @@ def test_a_fine_tuned_model_gives_the_text_of_transformers(hugging_face, tmp_pat
 def test_the_heads_of_a_fine_tuned_model_come_from_its_generation_config(copied):
     file = copied / "generation_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "alignment_heads": [[0, 1], [2, 2]]}))
-    assert heads(opened(copied)) == [[0, 1], [2, 2]]
+    assert alignment_heads(opened(copied)) == [[0, 1], [2, 2]]
     file.write_text(json.dumps({"alignment_heads": [[3, 0]]}))
     with pytest.raises(UnknownModel, match="head 0 of layer 3 does not exist"):
         opened(copied)
@@ -219,9 +132,3 @@ def test_an_invalid_description_is_refused(copied, content):
     (copied / "config.json").write_bytes(content)
     with pytest.raises(UnknownModel, match="is not a Whisper checkpoint"):
         opened(copied)
-
-
-def test_a_vocabulary_that_whispers_tokenizer_does_not_serve_is_refused():
-    dims = replace(SMALL, n_vocab=100)
-    with pytest.raises(ValueError, match="vocabulary of 100 tokens"):
-        network(Weights(dims, Whisper(dims).state_dict()))

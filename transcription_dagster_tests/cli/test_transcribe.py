@@ -1,4 +1,4 @@
-"""`transcription transcribe` and `transcription models`."""
+"""`transcription transcribe` on the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from transcription_dagster.captions.subtitles import read_srt, read_vtt
-from transcription_dagster.cli.models import models
 from transcription_dagster.cli.transcribe import transcribe
 from transcription_dagster.errors import UnknownModel, UnusableAudio
 from transcription_dagster.transcripts.amazon_json import read_transcript
@@ -104,12 +103,3 @@ def test_empty_standard_input_is_reported():
 
 def test_a_missing_file_is_a_usage_error(tmp_path):
     assert run(tmp_path / "nothing.wav").exit_code == 2
-
-
-def test_the_models_are_listed_and_pulled():
-    runner = CliRunner()
-    listed = runner.invoke(models, ["list"])
-    assert {"medium", "large-v3", "turbo"} <= set(listed.stdout.split())
-    assert runner.invoke(models, ["pull", BULLETIN]).stdout.strip() == BULLETIN
-    with pytest.raises(UnknownModel):
-        runner.invoke(models, ["pull", "enormous"], catch_exceptions=False)

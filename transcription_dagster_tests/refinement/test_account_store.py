@@ -37,7 +37,7 @@ A_REPLY = PRICE.input * 1000 / 1e6 + PRICE.output * 100 / 1e6
 DIES = """
 import sys
 from transcription_dagster.database.connection import open_database
-from transcription_dagster_tests.defs.test_spending import RECORDING, refined
+from transcription_dagster_tests.refinement.test_account_store import RECORDING, refined
 refined(open_database(sys.argv[1]), RECORDING)
 """
 
