@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,9 @@ from pathlib import Path
 #: Variables with the caller's test data that the project does not ship, such as `TRANSCRIPTION_TEST_SPEECH`.
 TEST_DATA = "TRANSCRIPTION_TEST_"
 
-#: Settings, credentials and Postgres' own defaults.
-_CLEARED = ("TRANSCRIPTION_", "ANTHROPIC_", "AWS_", "DAGSTER_", "PG", "HF_")
-_CLEARED_WORDS = {"IB_TOKEN", "PYTHONPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+#: Settings, credentials, Postgres' own defaults, and what changes Python itself: paths, warnings, buffers, bytecode.
+_CLEARED = ("TRANSCRIPTION_", "ANTHROPIC_", "AWS_", "DAGSTER_", "PG", "HF_", "PYTHON")
+_CLEARED_WORDS = {"IB_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 
 def without_the_callers(environment: Mapping[str, str]) -> dict[str, str]:
@@ -35,6 +36,8 @@ def isolate() -> Path:
     environment = without_the_callers(os.environ)
     os.environ.clear()
     os.environ.update(environment)
+    # Without bytecode, every process that a test starts compiles the program again.
+    sys.dont_write_bytecode = False
     os.environ["HOME"] = str(home)
     # Tests start processes that import from them, in any folder.
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])

@@ -56,6 +56,7 @@ def test_the_callers_environment_and_env_file_are_not_touched(processes: str, tm
         "AWS_REGION": "caller-1",
         "DAGSTER_HOME": str(home / "dagster"),
         "HTTPS_PROXY": "http://127.0.0.1:1",
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     (caller / ".env").write_text("".join(f"{name}={value}\n" for name, value in hostile.items()))
     before = sorted(caller.rglob("*"))
@@ -76,6 +77,7 @@ def test_the_path_of_test_data_is_kept_and_made_absolute(tmp_path: Path, monkeyp
         "TRANSCRIPTION_TEST_SPEECH": "speech",
         "TRANSCRIPTION_STORE": "s3://bucket",
         "ib_token": "x",
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": "p",
     }
     assert without_the_callers(environment) == {"TRANSCRIPTION_TEST_SPEECH": str(tmp_path / "speech"), "PATH": "p"}
