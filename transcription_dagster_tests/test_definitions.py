@@ -173,6 +173,8 @@ def test_the_cheapest_job_that_covers_what_is_outdated_is_chosen(outdated: list[
     assert cheapest_job(outdated, settings, all_assets(settings)) == job
 
 
+# `test_every_asset_that_cuts_cues_carries_the_version_of_their_rules` finds the same assets by their code.
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_what_is_made_from_the_cue_rules_becomes_stale_together() -> None:
     versions = {}

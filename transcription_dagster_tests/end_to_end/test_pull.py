@@ -53,6 +53,8 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sett
     assert [executor.returncode for executor in executors] == [0, 0]
 
 
+# `pool/test_request_queue.py` tests the claims without processes.
+@pytest.mark.exhaustive
 def test_free_executors_take_what_a_slow_one_does_not(pool: tuple[Settings, str], tmp_path: Path) -> None:
     settings, url = pool
     flac = tmp_path / "audio.flac"

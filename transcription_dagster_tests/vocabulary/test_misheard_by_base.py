@@ -19,7 +19,8 @@ from transcription_dagster_tests.whisper.helpers import transcribe, word_errors
 
 __all__ = ["base_engine", "voices"]
 
-pytestmark = pytest.mark.slow
+# `refinement/test_misheard.py` does the same with the demo.
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 _FOLDER = os.environ.get("TRANSCRIPTION_TEST_SPEECH")
 
@@ -53,8 +54,6 @@ def test_fictional_terms_of_a_lecture_are_corrected_and_nothing_else(base_engine
     assert harmless_edits(words, terms, entry["text"]) >= 3
 
 
-# The lecture above is a sample: one voice, in English.
-@pytest.mark.exhaustive
 @pytest.mark.skipif(not _FOLDER, reason="TRANSCRIPTION_TEST_SPEECH names no folder with recordings of people")
 def test_names_in_read_sentences_are_corrected_and_nothing_else(base_engine, tmp_path):
     folder = Path(str(_FOLDER))

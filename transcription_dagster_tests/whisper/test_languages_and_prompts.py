@@ -30,6 +30,8 @@ def runs(transcript: Transcript) -> list[tuple[str, str]]:
     ]
 
 
+# `test_a_change_of_language_is_followed` has the samples.
+@pytest.mark.exhaustive
 def test_a_recording_is_transcribed_in_each_of_its_languages(base_engine, voices, tmp_path):
     memo, japanese = voices["A quiet memo"], voices["秋の市場のお知らせ"].samples[: 6 * RATE]
     english = memo.samples[: 4 * RATE]

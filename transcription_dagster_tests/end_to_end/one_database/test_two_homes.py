@@ -130,6 +130,8 @@ def test_a_machine_joins_with_all_its_workers_and_leaves(system: System, second:
     assert {worker.host for worker in system.pool().workers} == {os.uname().nodename}
 
 
+# `test_shared_settings.py` and `workers/` test the parts without a stack.
+@pytest.mark.exhaustive
 def test_workers_adopt_new_settings_and_no_run_uses_old_ones(system: System, second: SecondHome) -> None:
     version = settings_version(system)
     with (

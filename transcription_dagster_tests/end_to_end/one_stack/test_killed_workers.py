@@ -49,6 +49,8 @@ def test_a_killed_executors_recording_moves_to_another_and_its_run_succeeds(syst
     wait_until(back, 120, "the supervisor has brought the executor back, with its model")
 
 
+# `pool/test_request_queue.py` counts lost executors, and the test above kills one.
+@pytest.mark.exhaustive
 def test_a_recording_that_kills_three_executors_fails_with_their_history(system: System, tmp_path: Path) -> None:
     deadly, *harmless = system.register([long_recording(tmp_path, seconds=480), DEMO_RECORDINGS[0]])
     with killing_executors_of(system, deadly) as killed:

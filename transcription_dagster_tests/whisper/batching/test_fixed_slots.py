@@ -111,8 +111,8 @@ def held_bytes() -> int:
 
 
 @pytest.mark.slow
-# The other kind is the sample.
-@pytest.mark.parametrize("kind", [DecoderSlots, pytest.param(FixedSlots, marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", [DecoderSlots, FixedSlots])
 @torch.inference_mode()
 def test_a_thousand_steps_need_no_additional_memory(small: Whisper, sounds: list[torch.Tensor], kind) -> None:
     slots = filled(kind(DecoderWeights(small), 2, rules_of(small)), sounds, [0, 1])
