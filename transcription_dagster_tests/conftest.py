@@ -51,14 +51,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest tests first, so that short ones fill the gaps: stacks, their parts, slow tests.
+    """Run the longest tests first, so that short ones fill the gaps: stacks, models, other slow tests, the rest.
+
+    Models come second because they keep the cores busy while tests of stacks wait.
 
     Tests that share a fixture of their module form a group (`xdist_group`), because each process would create the
     fixture.
     """
 
     def order(item: pytest.Item) -> tuple[bool, int, bool, bool]:
-        return (not _is(item, "system"), _group_order(item), "/stack/" not in item.nodeid, not _is(item, "slow"))
+        return (not _is(item, "system"), _group_order(item), "/whisper/" not in item.nodeid, not _is(item, "slow"))
 
     items.sort(key=order)
     for item in items:
