@@ -205,6 +205,16 @@ def adopt(settings: Settings, stored: StoredSettings) -> Settings:
     return settings.model_copy(update={"vocabulary": None, **values})
 
 
+def with_shared_settings(settings: Settings, engine: Engine) -> Settings:
+    """Return the settings with the shared ones in force; unchanged before the first `up`.
+
+    For commands that read, add or remove results: this machine's own values do not change how those were made, nor
+    where they are.
+    """
+    stored = settings_documents.current(engine)
+    return settings if stored is None else adopt(settings, stored)
+
+
 def in_force(settings: Settings, url: str) -> StoredSettings | None:
     """Read the document in force. Raises `WrongDatabaseVersion` or `DatabaseUnavailable`."""
     with opened_database(url) as engine:

@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transcription_dagster.database import settings_documents
 from transcription_dagster.database.connection import Engine, check_version, opened_database
 from transcription_dagster.errors import StackError
 from transcription_dagster.settings import Settings
-from transcription_dagster.shared_settings import adopt
 from transcription_dagster.stack.home import open_home, write_dagster_files
 from transcription_dagster.stack.postgres import (
     database_url,
@@ -42,16 +40,6 @@ def reachable_database(settings: Settings) -> Iterator[str]:
     open_home(settings.home)
     with embedded_postgres(settings) as url:
         yield url
-
-
-def with_shared_settings(settings: Settings, engine: Engine) -> Settings:
-    """Return the settings with the shared ones in force; unchanged before the first `up`.
-
-    For commands that read, add or remove results: this machine's own values do not change how those were made, nor
-    where they are.
-    """
-    stored = settings_documents.current(engine)
-    return settings if stored is None else adopt(settings, stored)
 
 
 @contextmanager

@@ -13,6 +13,9 @@ from transcription_dagster.database.connection import check_version, opened_data
 from transcription_dagster.database.run_history import History, old_history, remove_old_history
 from transcription_dagster.search.index import models_in_use, retire_unused
 from transcription_dagster.settings import load_settings
+from transcription_dagster.shared_settings import with_shared_settings
+from transcription_dagster.sources.addresses import move_secrets
+from transcription_dagster.store.object_store import ObjectStore
 
 
 @click.group()
@@ -34,6 +37,7 @@ def upgrade() -> None:
         prepare_dagster(settings, url)
         upgrade_tables(url)
         with opened_database(url) as engine:
+            move_secrets(engine, ObjectStore(with_shared_settings(settings, engine).store_url))
             for model in retire_unused(engine):
                 click.echo(f"Dropped the index of {model.name}, which no recording is embedded with any more.")
             click.echo(f"The database is at revision {check_version(engine)}.")

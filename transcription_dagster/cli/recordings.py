@@ -8,7 +8,7 @@ import sys
 import click
 
 from transcription_dagster.cli.arguments import INPUT, RECORDING, read_transcript_file, shown_name
-from transcription_dagster.cli.connection import open_cli_database, open_instance, with_shared_settings
+from transcription_dagster.cli.connection import open_cli_database, open_instance
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording, find_recording, register
@@ -17,6 +17,7 @@ from transcription_dagster.defs.stored_values import STORED_FORMS
 from transcription_dagster.errors import InvalidTranscript, SourceNotFound
 from transcription_dagster.model import Transcript
 from transcription_dagster.settings import load_settings
+from transcription_dagster.shared_settings import with_shared_settings
 from transcription_dagster.sources.addresses import keep_whole_url
 from transcription_dagster.stack.home import remove_log_records
 from transcription_dagster.store.object_store import ObjectStore, object_key

@@ -13,7 +13,7 @@ from rich.text import Text
 from typing_extensions import TypedDict, Unpack
 
 from transcription_dagster.cli.arguments import RECORDING
-from transcription_dagster.cli.connection import open_cli_database, with_shared_settings
+from transcription_dagster.cli.connection import open_cli_database
 from transcription_dagster.cli.terminal import printable
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.errors import TranscriptionError
@@ -22,6 +22,7 @@ from transcription_dagster.search.index import EmbeddingModel, models_in_use
 from transcription_dagster.search.query import MATCH_END, MATCH_START, Embedding, Hit
 from transcription_dagster.search.query import search as search_database
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.shared_settings import with_shared_settings
 from transcription_dagster.stack.plan import base_url
 from transcription_dagster.stack.stack import ui_address
 from transcription_dagster.transcripts.plain_text import clock

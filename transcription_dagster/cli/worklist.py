@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 import click
 
 from transcription_dagster.cli.arguments import OUTPUT, write_output
-from transcription_dagster.cli.connection import open_cli_database, open_instance, with_shared_settings
+from transcription_dagster.cli.connection import open_cli_database, open_instance
 from transcription_dagster.database import recordings
 from transcription_dagster.database.connection import Engine
 from transcription_dagster.database.recordings import Recording
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.shared_settings import with_shared_settings
 from transcription_dagster.sources.worklist_entries import entry_of
 from transcription_dagster.sources.worklists import encoded, write
 

@@ -40,20 +40,20 @@ from transcription_dagster.urls import shown_url, without_secrets
 
 
 def forgotten(engine: Engine, uuids: Iterable[str]) -> set[str]:
-    """Return those of `uuids` that were retracted."""
+    """Return those of `uuids` that were forgotten."""
     keys = [recording_id(uuid) for uuid in uuids]
     with transaction(engine) as connection:
         return set(connection.scalars(select(ForgottenRow.uuid).where(ForgottenRow.uuid.in_(keys))))
 
 
 def check_not_forgotten(engine: Engine, uuid: str) -> None:
-    """Raise `RecordingForgotten` if the recording was retracted."""
+    """Raise `RecordingForgotten` if the recording was forgotten."""
     with transaction(engine) as connection:
         refuse_forgotten(connection, uuid)
 
 
 def refuse_forgotten(connection: Connection, uuid: str) -> None:
-    """Raise `RecordingForgotten` if the recording was retracted, else prevent that until the transaction ends.
+    """Raise `RecordingForgotten` if the recording was forgotten, else prevent that until the transaction ends.
 
     Every transaction that writes a recording's text calls this or `refuse_forgotten_by_driver`.
     """
@@ -71,7 +71,7 @@ def refuse_forgotten_by_driver(connection: psycopg.Connection[Any], uuid: str) -
 
 
 def is_forgotten(connection: Connection, uuid: str) -> bool:
-    """Return whether the recording was retracted; if not, prevent that until the transaction ends."""
+    """Return whether the recording was forgotten; if not, prevent that until the transaction ends."""
     _lock(connection, uuid, "pg_advisory_xact_lock_shared")
     statement = select(ForgottenRow.uuid).where(ForgottenRow.uuid == recording_id(uuid))
     return connection.execute(statement).first() is not None

@@ -105,7 +105,7 @@ class RecordingRow(Base):
 
 
 class ForgottenRow(Base):
-    """A retracted recording; its source may still exist."""
+    """A forgotten recording; its source may still exist."""
 
     __tablename__ = "forgotten_recordings"
 

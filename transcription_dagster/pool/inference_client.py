@@ -44,7 +44,7 @@ class InferenceClient:
     def ask(self, request: InferenceRequest) -> None:
         """Queue `request`, unless the same request is queued, running or done.
 
-        Raises `RecordingForgotten` if the recording was retracted.
+        Raises `RecordingForgotten` if the recording was forgotten.
         """
         with database_errors(), open_connection(self._url) as connection:
             parameters = {

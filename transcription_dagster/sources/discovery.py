@@ -130,7 +130,7 @@ def discover(
 
     `known` returns the sources with which the given recordings were last requested; an unchanged object is never
     requested again, whatever its run's outcome, and neither is an older source of the same recording. `forgotten`
-    returns which of the given recordings were retracted; a sensor never brings them back. `in_flight` holds the
+    returns which of the given recordings were forgotten; a sensor never brings them back. `in_flight` holds the
     recordings with an unfinished run. If a page does not fit into `max_requests`, the next tick starts with that page.
     """
     if max_requests <= 0:
@@ -186,8 +186,8 @@ def _choose(
     older = [source for source in changed if _is_older(source, registered.get(source.uuid))]
     problems = [*problems, *(_left_out(source, registered[source.uuid].source) for source in older)]
     changed = [source for source in changed if source not in older]
-    retracted = forgotten([source.uuid for source in changed]) if changed else ()
-    changed = [source for source in changed if source.uuid not in retracted]
+    skipped = forgotten([source.uuid for source in changed]) if changed else ()
+    changed = [source for source in changed if source.uuid not in skipped]
     deferred = [source for source in changed if source.uuid in busy]
     ready = [source for source in changed if source.uuid not in busy]
     not_handled = {source.receipt for source in (*deferred, *ready[max_requests:])}

@@ -50,14 +50,10 @@ def upgrade_tables(url: str) -> None:
 
     from transcription_dagster.pool.connection import database_errors
     from transcription_dagster.pool.storage import index_runs
-    from transcription_dagster.sources.addresses import move_secrets
-    from transcription_dagster.store.object_store import ObjectStore
 
     with database_errors(), psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_UPGRADE_LOCK,))
         upgrade_database(url)
-        with opened_database(url) as engine:
-            move_secrets(engine, ObjectStore(load_settings().store_url))
         with DagsterInstance.get() as instance:
             instance.upgrade()
         index_runs(url)

@@ -123,9 +123,9 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
 
 
 def wait_until_ready(url: str, seconds: float) -> None:
-    """Wait until the database at `url` answers.
+    """Wait until the database at `url` accepts a connection.
 
-    Raises `InvalidSetting` if `url` is not a Postgres URL, `DatabaseUnavailable` if it did not answer within `seconds`.
+    Raises `InvalidSetting` if `url` is not a Postgres URL, `DatabaseUnavailable` if it accepts none within `seconds`.
     Neither message contains the password.
     """
     where = _describe(url)
@@ -138,7 +138,7 @@ def wait_until_ready(url: str, seconds: float) -> None:
         except psycopg.OperationalError as error:
             if time.monotonic() >= deadline:
                 reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-                raise DatabaseUnavailable(f"the database {where} does not answer: {reason}") from None
+                raise DatabaseUnavailable(f"cannot connect to the database {where}: {reason}") from None
             time.sleep(0.05)
         else:
             return

@@ -19,12 +19,14 @@ from transcription_dagster import shared_settings
 from transcription_dagster.atomic_files import replacing
 from transcription_dagster.dagster_api.client import basic_authentication
 from transcription_dagster.database import settings_documents
-from transcription_dagster.database.connection import opened_database
+from transcription_dagster.database.connection import Engine, opened_database
 from transcription_dagster.errors import DatabaseUnavailable, StackError
 from transcription_dagster.pool.liveness import this_place
 from transcription_dagster.pool.status import read_pool
 from transcription_dagster.refinement.claude import has_credentials
 from transcription_dagster.settings import Settings, child_environment
+from transcription_dagster.shared_settings import with_shared_settings
+from transcription_dagster.sources.addresses import move_secrets
 from transcription_dagster.stack import supervisor
 from transcription_dagster.stack.home import DagsterFiles, log_tail, runtime_folder, write_dagster_files
 from transcription_dagster.stack.one_stack import refuse_contradictions
@@ -40,6 +42,7 @@ from transcription_dagster.stack.programs import (
     WEB_SERVER,
     programs,
 )
+from transcription_dagster.store.object_store import ObjectStore
 
 #: Limit for each step: a cold disk and a busy machine make the imports of Dagster and torch slow.
 _STEP_SECONDS = 180.0
@@ -116,7 +119,9 @@ class Startup:
             self._start(POSTGRES)
             self._await(lambda: answers(self.database_url), "the embedded Postgres")
         self._upgrade_tables()
-        self._push_settings()
+        with opened_database(self.database_url) as engine:
+            self._push_settings(engine)
+            move_secrets(engine, ObjectStore(with_shared_settings(self.settings, engine).store_url))
 
     def _start(self, *groups: str) -> None:
         for group in groups:
@@ -156,16 +161,15 @@ class Startup:
         if process.returncode != 0:
             raise StackError(f"the database could not be upgraded; the end of {log}:\n{log_tail(log)}")
 
-    def _push_settings(self) -> None:
+    def _push_settings(self, engine: Engine) -> None:
         """Put this start's settings in force for the workers of every machine.
 
         Raises `InvalidSetting` if they contradict the settings in force and must not replace them.
         """
-        with opened_database(self.database_url) as engine:
-            if not self.writes_settings and settings_documents.current(engine) is not None:
-                refuse_contradictions(self.settings, self.database_url)
-            else:
-                shared_settings.push(self.settings, engine, has_credentials=has_credentials())
+        if not self.writes_settings and settings_documents.current(engine) is not None:
+            refuse_contradictions(self.settings, self.database_url)
+        else:
+            shared_settings.push(self.settings, engine, has_credentials=has_credentials())
 
     @property
     def _workers(self) -> int:

@@ -6,15 +6,19 @@ from pathlib import Path
 import psycopg
 import pytest
 from click.testing import Result
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from transcription_dagster.cli import connection
 from transcription_dagster.cli.connection import open_cli_database, reachable_database
-from transcription_dagster.database.recordings import Recording, record_failure, register
+from transcription_dagster.database.recordings import Recording, find_recording, record_failure, register
+from transcription_dagster.database.tables import RecordingRow
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, TranscriptionError, WrongDatabaseVersion
 from transcription_dagster.search.index import EmbeddedChunk, EmbeddingModel, replace_chunks
-from transcription_dagster.settings import Settings
+from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.shared_settings import push
+from transcription_dagster.sources.addresses import whole_url
 from transcription_dagster.stack.postgres import answers, database_url
+from transcription_dagster.store.object_store import ObjectStore
 from transcription_dagster_tests.postgres import empty_database
 
 pytestmark = pytest.mark.slow
@@ -42,6 +46,24 @@ def test_upgrade_creates_the_tables_of_the_program_the_queues_and_dagster(
         assert result.exit_code == 0, result.output
         assert "The database is at revision" in result.output
         assert {"transcription_data.recordings", "public.procrastinate_jobs", "public.runs"} <= tables(url)
+
+
+def test_upgrade_moves_the_secrets_of_urls_to_the_store_in_force(
+    on_database: Command, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    in_force = (tmp_path / "in force").as_uri()
+    push(load_settings(store=in_force), engine, has_credentials=False)
+    source = "https://host/a.wav?token=s3cr3t"
+    register(engine, [Recording(A, "https://host/a.wav")])
+    with engine.begin() as connection:
+        connection.execute(update(RecordingRow).values(source=source))
+    result = on_database("database", "upgrade")
+    assert result.exit_code == 0, result.output
+    recording = find_recording(engine, A)
+    assert recording is not None
+    assert recording.source == "https://host/a.wav"
+    assert whole_url(ObjectStore(in_force), A, recording.source) == source
 
 
 def test_status_shows_revision_and_contents(on_database: Command, engine: Engine) -> None:

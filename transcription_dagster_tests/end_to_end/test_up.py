@@ -143,7 +143,7 @@ def test_a_missing_gpu_is_refused(home: Path):
 
 def test_a_database_that_does_not_answer_is_refused_without_its_password(home: Path):
     message = _refused(home, "--port", "0", TRANSCRIPTION_DATABASE_URL=f"postgresql://user:{SECRET}@127.0.0.1:1/speech")
-    assert "the database 'speech' on 127.0.0.1 does not answer" in message
+    assert "cannot connect to the database 'speech' on 127.0.0.1: " in message
     assert SECRET not in message
 
 

@@ -209,9 +209,17 @@ def test_reading_the_url_starts_no_server(home: Path):
 def test_a_database_that_does_not_answer_is_named_without_its_password():
     with pytest.raises(DatabaseUnavailable) as caught:
         wait_until_ready(f"postgresql://user:{SECRET}@127.0.0.1:1/speech", 0.1)
-    assert "'speech' on 127.0.0.1 does not answer" in str(caught.value)
+    assert "cannot connect to the database 'speech' on 127.0.0.1: " in str(caught.value)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_database_that_does_not_exist_is_named_with_the_servers_reason(server: Server):
+    with pytest.raises(DatabaseUnavailable) as caught:
+        wait_until_ready(server.url.replace("/transcription?", "/speech?"), 0.1)
+    message = str(caught.value)
+    assert message.startswith("cannot connect to the database 'speech' on ")
+    assert message.endswith('database "speech" does not exist')
 
 
 @pytest.mark.parametrize("url", [f"http://user:{SECRET}@host/db", f"user:{SECRET}", f"postgresql://u:{SECRET}@[h/d"])

@@ -20,7 +20,6 @@ from transcription_dagster.cli.batch.input import BatchInput, checked_model, reg
 from transcription_dagster.cli.batch.report import INTERRUPTED, LineDisplay, LiveDisplay, RecordingOutcome
 from transcription_dagster.cli.batch.runner import BatchConfig, BatchContext, BatchRun
 from transcription_dagster.cli.batch.state import BatchState
-from transcription_dagster.cli.connection import with_shared_settings
 from transcription_dagster.cli.terminal import StopSignals, printable
 from transcription_dagster.dagster_api.client import DagsterClient
 from transcription_dagster.database.connection import opened_database
@@ -28,6 +27,7 @@ from transcription_dagster.errors import StackError
 from transcription_dagster.pool.devices import ANY_GPU
 from transcription_dagster.pool.status import read_pool
 from transcription_dagster.settings import Settings, load_settings
+from transcription_dagster.shared_settings import with_shared_settings
 from transcription_dagster.stack.one_stack import JoinedStack, joined_stack
 from transcription_dagster.stack.plan import StackPlan, plan_stack
 from transcription_dagster.stack.postgres import database_url

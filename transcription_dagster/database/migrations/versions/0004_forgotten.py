@@ -1,4 +1,4 @@
-"""Add tombstones of retracted recordings, so that sources do not register them again.
+"""Add tombstones of forgotten recordings, so that sources do not register them again.
 
 Revision ID: 0004
 Revises: 0003
