@@ -48,7 +48,8 @@ _CLAUSE_MARKS = ",;:—–、，；：،؛၊"
 _CORE = re.compile(r"^\W+|(?<!\W)\W+$")
 #: Musical notes of songs, which stick to their words (`captions.songs`).
 _SONG_OPENS = re.compile(r"[♩♪♫♬]+\s?\S|#\s\S")
-_SONG_CLOSES = re.compile(r"\S\s?[♩♪♫♬]+[.,;!?]*\Z|\S\s#[.,;!?]*\Z")
+#: A run of notes is tried from its start only: from each of its notes, a long one would take quadratic time.
+_SONG_CLOSES = re.compile(r"(?:[^\s♩♪♫♬]|(?<![♩♪♫♬])[♩♪♫♬]|\S\s)[♩♪♫♬]++[.,;!?]*+\Z|\S\s#[.,;!?]*+\Z")
 #: Scripts without spaces between words, whose words only a dictionary tells: Thai, Lao, Tibetan, Burmese and Khmer.
 _UNDIVIDED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]")
 _HIRAGANA = re.compile("[\u3041-\u309f]")

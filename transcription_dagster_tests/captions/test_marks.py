@@ -9,6 +9,7 @@ import pytest
 from transcription_dagster.captions.cue_corrections import correct_cues
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.captions.layout import display_width
+from transcription_dagster.captions.songs import join_marks
 from transcription_dagster.model import Cue, Word
 from transcription_dagster.transcripts.plain_text import join_words
 from transcription_dagster_tests.captions.speech import say
@@ -106,6 +107,16 @@ def test_notes_of_music_stay_where_they_are_when_words_are_corrected() -> None:
 def test_notes_minutes_apart_enclose_no_song() -> None:
     words = say("♪ [1] Welcome back. [200] See you. [1] ♪")
     assert sum(line.count("♪") for cue in make_cues(words) for line in cue.lines) == 2
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["♪" * 300_000 + "(", "x" + "♪" * 300_000 + "(", "x" + "♪(" * 150_000],
+    ids=["notes", "a letter and notes", "a letter and notes with brackets"],
+)
+def test_a_long_run_of_notes_makes_no_song_in_linear_time(word: str) -> None:
+    words = say(f"They sang {word} again")
+    assert join_marks(words).songs == []
 
 
 def test_separate_german_quotation_marks_stay_with_their_words() -> None:

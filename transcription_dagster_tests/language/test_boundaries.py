@@ -33,6 +33,20 @@ def cost(text: str) -> float:
     return break_cost(first, Word(after.split()[0], first.end, first.end + 0.3, glued=glued))
 
 
+#: Words whose patterns take hours if they go back.
+LONG_WORDS = {
+    "notes": "♪" * 300_000 + "x",
+    "notes and full stops": "♪." * 150_000 + "x",
+    "full stops": "." * 300_000 + "x",
+}
+
+
+@pytest.mark.parametrize("word", LONG_WORDS.values(), ids=LONG_WORDS)
+def test_a_long_run_of_notes_or_full_stops_is_processed_in_linear_time(word: str) -> None:
+    assert break_cost(Word(word, 0.0, 1.0), Word("leaves", 1.0, 1.3)) == ANYWHERE
+    assert not closes_sentence(word)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
