@@ -23,7 +23,7 @@ from transcription_dagster_tests.messages_server import MessagesServer, Reply, e
 from transcription_dagster_tests.sample_transcripts import transcript
 
 TERMS = (Term("Grafana"),)
-HOW = RefinementSettings("claude-sonnet-5-5", window_words=40, overlap_words=10)
+SETTINGS = RefinementSettings("claude-sonnet-5-5", window_words=40, overlap_words=10)
 A, B = (str(uuid.UUID(int=number)) for number in (1, 2))
 
 
@@ -31,9 +31,9 @@ def input_of(recording: str, text: str = "Here is grifana for you. " * 12) -> Re
     return RefinementInput(transcript(text.strip(), recording=recording), TERMS, ())
 
 
-def use(engine: Engine, of: RefinementInput) -> Refined:
+def refined_from_batch(engine: Engine, of: RefinementInput) -> Refined:
     """Return the refinement from an answered batch."""
-    refined = refined_by_batch(engine, of, HOW)
+    refined = refined_by_batch(engine, of, SETTINGS)
     assert refined is not None
     return refined
 
@@ -44,12 +44,12 @@ def corrections(body: Mapping[str, Any]) -> Reply:
     return edits(*((index, index, "grifana", "Grafana", "vocabulary") for index in misheard))
 
 
-def ask_all(engine: Engine, settings: RefinementSettings = HOW) -> None:
+def queue_all(engine: Engine, settings: RefinementSettings = SETTINGS) -> None:
     for recording in (A, B):
         queue_request(engine, input_of(recording), settings)
 
 
-def exchange(engine: Engine, batches: ClaudeBatches, settings: RefinementSettings = HOW) -> None:
+def exchange(engine: Engine, batches: ClaudeBatches, settings: RefinementSettings = SETTINGS) -> None:
     list(collect_ended(engine, batches))
     list(submit_waiting(engine, batches, input_of, settings))
 
@@ -64,7 +64,7 @@ def waiting(engine: Engine) -> list[str]:
     return [recording for recording, _ in batch_store.waiting(engine)]
 
 
-def some_time_later(engine: Engine) -> None:
+def age_announced_batches(engine: Engine) -> None:
     """Age the announced batches, so that the API would list those that arrived."""
     with engine.begin() as connection:
         older = "UPDATE transcription_data.claude_batches SET submitted_at = submitted_at - interval '3 minutes'"

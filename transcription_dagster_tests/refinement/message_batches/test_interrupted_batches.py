@@ -27,15 +27,15 @@ from transcription_dagster.refinement.message_batches.workflow import (
 from transcription_dagster.refinement.messages import MessageRequest
 from transcription_dagster_tests.messages_server import MessagesServer, Reply, error
 from transcription_dagster_tests.refinement.message_batches.exchanges import (
-    HOW,
+    SETTINGS,
     A,
     B,
+    age_announced_batches,
     answer_all,
-    ask_all,
     exchange,
     input_of,
-    some_time_later,
-    use,
+    queue_all,
+    refined_from_batch,
     waiting,
 )
 from transcription_dagster_tests.refinement.spending import spent_today
@@ -67,13 +67,13 @@ class Dies(ClaudeBatches):
 def test_a_batch_of_a_dead_process_is_found_and_not_resubmitted(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    ask_all(engine)
+    queue_all(engine)
     with pytest.raises(KeyboardInterrupt):
-        list(submit_waiting(engine, Dies(connect(retries=0)), input_of, HOW))  # type: ignore[arg-type]
+        list(submit_waiting(engine, Dies(connect(retries=0)), input_of, SETTINGS))  # type: ignore[arg-type]
     answer_all(server, engine, batches)
     assert len(server.batches) == 1
     answer_all(server, engine, batches)
-    assert "Grafana" in use(engine, input_of(A)).text
+    assert "Grafana" in refined_from_batch(engine, input_of(A)).text
 
 
 def test_a_batch_that_never_arrived_is_resubmitted(
@@ -81,14 +81,14 @@ def test_a_batch_that_never_arrived_is_resubmitted(
 ) -> None:
     create = server.create_batch
     server.create_batch = lambda requests: Reply(hang_up=True)
-    ask_all(engine)
+    queue_all(engine)
     with pytest.raises(RefinementUnavailable):
         exchange(engine, batches)
     assert (waiting(engine), bool(batch_store.unconfirmed(engine))) == ([], True)
     server.create_batch = create
     exchange(engine, batches)
     assert (len(server.batches), waiting(engine)) == (0, [])
-    some_time_later(engine)
+    age_announced_batches(engine)
     exchange(engine, batches)
     assert (len(server.batches), waiting(engine)) == (1, [])
 
@@ -104,18 +104,18 @@ def test_a_batch_that_arrives_after_its_intent_was_discarded_is_collected(
             batch_store.discard_intent(engine, intended.id)
             return super().submit(requests)
 
-    ask_all(engine)
-    list(submit_waiting(engine, Slow(connect(retries=0)), input_of, HOW))  # type: ignore[arg-type]
+    queue_all(engine)
+    list(submit_waiting(engine, Slow(connect(retries=0)), input_of, SETTINGS))  # type: ignore[arg-type]
     server.end_batch("msgbatch_1")
     exchange(engine, batches)
     assert spent_today(engine) > 0
     assert len(server.batches) == 1
-    assert "Grafana" in use(engine, input_of(A)).text
+    assert "Grafana" in refined_from_batch(engine, input_of(A)).text
 
 
 def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, batches: ClaudeBatches) -> None:
     server.create_batch = lambda requests: error(429, "rate_limit_error", code="enforced_spend_limit_reached")
-    ask_all(engine)
+    queue_all(engine)
     with pytest.raises(SpendLimitReached):
         exchange(engine, batches)
     assert waiting(engine) == [A, B]
@@ -125,7 +125,7 @@ def test_a_batch_that_was_refused_waits(server: MessagesServer, engine: Engine, 
 def test_answers_that_could_not_be_stored_are_fetched_again(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask_all(engine)
+    queue_all(engine)
     exchange(engine, batches)
     server.end_batch("msgbatch_1")
     with monkeypatch.context() as patch:
@@ -134,13 +134,13 @@ def test_answers_that_could_not_be_stored_are_fetched_again(
             list(collect_ended(engine, batches))
     assert has_ended(engine, batches)
     list(collect_ended(engine, batches))
-    assert "Grafana" in use(engine, input_of(A)).text
+    assert "Grafana" in refined_from_batch(engine, input_of(A)).text
 
 
 def test_expired_requests_join_the_next_batch_and_finally_fail(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    plan = queue_request(engine, input_of(A), HOW)
+    plan = queue_request(engine, input_of(A), SETTINGS)
     assert isinstance(plan, Plan)
     server.batch_failures = Expired(plan.requests)
     exchange(engine, batches)
@@ -149,28 +149,28 @@ def test_expired_requests_join_the_next_batch_and_finally_fail(
         answer_all(server, engine, batches)
     assert len(server.batches) == MAX_ATTEMPTS
     with pytest.raises(RefinementFailed, match=r"expired.*request_refinement asks again"):
-        refined_by_batch(engine, input_of(A), HOW)
-    queue_request(engine, input_of(A), HOW)
+        refined_by_batch(engine, input_of(A), SETTINGS)
+    queue_request(engine, input_of(A), SETTINGS)
     assert waiting(engine) == [A]
 
 
 def test_a_batch_that_the_api_does_not_know_fails_its_recordings(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches
 ) -> None:
-    ask_all(engine)
+    queue_all(engine)
     exchange(engine, batches)
     server.batches.clear()
     assert has_ended(engine, batches)
     exchange(engine, batches)
     with pytest.raises(RefinementFailed, match="0 of"):
-        refined_by_batch(engine, input_of(A), HOW)
+        refined_by_batch(engine, input_of(A), SETTINGS)
     assert batch_store.pending(engine) == []
 
 
 def test_a_batch_waits_while_the_credentials_are_refused(
     server: MessagesServer, engine: Engine, batches: ClaudeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask_all(engine)
+    queue_all(engine)
     exchange(engine, batches)
     server.end_batch("msgbatch_1")
     with monkeypatch.context() as patch:
@@ -181,5 +181,5 @@ def test_a_batch_waits_while_the_credentials_are_refused(
     with pytest.raises(RefinementFailed, match="credentials: 401"):
         exchange(engine, ClaudeBatches(revoked))
     exchange(engine, batches)
-    assert "Grafana" in use(engine, input_of(A)).text
+    assert "Grafana" in refined_from_batch(engine, input_of(A)).text
     assert len(server.batches) == 1
