@@ -186,8 +186,7 @@ class _Measures:
             stops = line_stops[stops]
         by_time = np.searchsorted(self.ends, self.starts + self.limits.max_seconds, side="right")
         by_silence = _next_true(np.append(self.long_pause[: self.count], True))
-        second_turn = self.next_turn[np.minimum(self.next_turn, self.count - 1)]
-        third_turn = np.where(self.next_turn < self.count, second_turn, self.count)
+        third_turn = self.next_turn[np.minimum(self.next_turn, self.count - 1)]
         return np.maximum(words + 1, np.minimum.reduce([stops, by_time, by_silence, third_turn]))
 
 

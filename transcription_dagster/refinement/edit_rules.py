@@ -29,13 +29,11 @@ class Knowledge:
     """The names and terms in a recording's own text and its vocabulary."""
 
     def __init__(self, words: Sequence[Word], terms: Sequence[Term]) -> None:
-        self._places: defaultdict[str, list[int]] = defaultdict(list)
+        self._names: set[str] = set()
         for index, word in enumerate(words):
             if _is_capitalised(word.text) and not _starts_sentence(words, index):
-                for token in folded_words(word.text):
-                    self._places[token].append(index)
-        self._terms = {folded_words(term.text): term.text for term in terms}
-        self._terms.pop((), None)
+                self._names.update(folded_words(word.text))
+        self._terms = {folded_words(term.text) for term in terms}
         self._by_variant: defaultdict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
         for term in terms:
             for variant in term.variants:
@@ -43,11 +41,7 @@ class Knowledge:
 
     def is_name(self, token: str) -> bool:
         """Return whether the recording capitalises a folded word where only a name would be."""
-        return token in self._places and token not in _NEVER_NAMES
-
-    def is_used_elsewhere(self, name: str, first: int, last: int) -> bool:
-        """Return whether the name occurs in the recording outside the words `first` to `last`."""
-        return any(not first <= place <= last for place in self._places.get(name, ()))
+        return token in self._names
 
     def terms_in(self, words: Sequence[str]) -> list[tuple[str, ...]]:
         """Return the vocabulary's terms among folded words."""
@@ -232,10 +226,7 @@ def _changed_meaning(case: Case) -> str | None:
     new_names = names_in(new_words, case.knowledge, opens_sentence=opens)
     if old_names - new_names and not new_names - old_names and not vouched:
         return f"removes a name: {', '.join(sorted(old_names - new_names))}"
-    first, last = case.edit.first, case.edit.last
-    unknown = {
-        name for name in new_names - old_names - vouched if not case.knowledge.is_used_elsewhere(name, first, last)
-    }
+    unknown = {name for name in new_names - old_names - vouched if not case.knowledge.is_name(name)}
     return f"adds a name: {', '.join(sorted(unknown))}" if unknown else None
 
 

@@ -55,6 +55,12 @@ def test_words_added_after_a_sentence_belong_to_the_next_cue() -> None:
     assert cue_texts(correct_cues(cues, "It rains. Please stay at home.")) == ["It rains.", "Please stay at home."]
 
 
+def test_words_added_after_the_last_sentence_belong_to_the_last_cue() -> None:
+    cues = [Cue(0, 1000, ("It rains.",)), Cue(1100, 2000, ("Stay at home.",))]
+    corrected = correct_cues(cues, "It rains. Stay at home. Please.")
+    assert cue_texts(corrected) == ["It rains.", "Stay at home. Please."]
+
+
 def test_words_added_inside_a_sentence_belong_to_the_cue_before() -> None:
     cues = [Cue(0, 1000, ("it rains",)), Cue(1100, 2000, ("in the north.",))]
     assert cue_texts(correct_cues(cues, "it rains heavily in the north.")) == ["it rains heavily", "in the north."]
@@ -71,7 +77,13 @@ def test_dialogue_keeps_its_dashes() -> None:
     cues = [Cue(0, 2000, ("- is it opened?", "- no, closed."))]
     assert cue_texts(correct_cues(cues, "Is it open? No, it is closed.")) == ["- Is it open?|- No, it is closed."]
     assert cue_texts(correct_cues(cues, "- Is it opened?\n- No, closed.")) == ["- Is it opened?|- No, closed."]
-    assert cue_texts(correct_cues(cues, "no, closed.")) == ["no, closed."]
+    for text in ("no, closed.", "- no, closed."):
+        assert cue_texts(correct_cues(cues, text)) == ["no, closed."]
+
+
+def test_a_single_line_keeps_its_dash() -> None:
+    cues = [Cue(0, 2000, ("- no, closed.",))]
+    assert cue_texts(correct_cues(cues, "- No, closed.")) == ["- No, closed."]
 
 
 def test_text_without_spaces_is_corrected_by_characters() -> None:

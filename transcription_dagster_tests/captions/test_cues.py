@@ -187,8 +187,34 @@ def test_a_decimal_number_at_the_edge_of_a_cue_is_whole() -> None:
     assert any("3.5 metres" in line for text in cue_texts([*words, *point]) for line in text.split("|"))
 
 
-def test_a_silence_ends_a_cue() -> None:
-    assert cue_texts(say("and then [4] nothing")) == ["and then", "nothing"]
+@pytest.mark.parametrize(("pause", "cues"), [(4.0, 2), (0.5, 2), (0.4, 1)])
+def test_a_silence_ends_a_cue(pause: float, cues: int) -> None:
+    words = [Word("and", 0.0, 0.5), Word("then", 0.5, 1.0), Word("nothing", 1.0 + pause, 1.5 + pause)]
+    assert len(make_cues(words, CaptionLimits(max_pause_seconds=0.5))) == cues
+
+
+def test_a_cue_holds_at_most_seven_seconds_of_speech() -> None:
+    for end, cues in [(7.0, 1), (7.001, 2)]:
+        assert len(make_cues([Word("well,", 0.0, 3.0), Word("then", 3.0, end)])) == cues
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Closed. [0.6] Closed.", ["Closed. Closed."]),
+        ("Closed. [0.75] No.", ["Closed.", "No."]),
+        ("No. [0.7] Closed.", ["No. Closed."]),
+        ("and the boats stay in the harbour [1] Open?", ["and the boats stay in the harbour", "Open?"]),
+    ],
+    ids=["a short pause", "a longer pause", "a first sentence too short to read alone", "an unfinished sentence"],
+)
+def test_short_sentences_share_a_cue_unless_a_pause_separates_them(text: str, expected: list[str]) -> None:
+    assert cue_texts(say(text, pace=18)) == expected
+
+
+def test_words_without_width_do_not_make_a_cue_of_any_number_of_words() -> None:
+    words = [Word("\u200d", number * 0.001, number * 0.001 + 0.001, glued=True) for number in range(500)]
+    assert max(cue.stop - cue.first for cue in make_cues(words)) <= 2 * 42
 
 
 def test_a_short_answer_joins_its_neighbour_rather_than_flash() -> None:
@@ -257,6 +283,12 @@ def test_long_turns_do_not_share_a_cue() -> None:
     assert cue_texts(words) == ["Is the bridge over the river open again?", "It stays closed until Monday morning."]
 
 
+def test_an_interrupted_turn_does_not_share_a_cue() -> None:
+    first = say("We walk home along the river", speaker="spk_0")
+    words = [*first, *say("Closed.", start=first[-1].end + 0.5, speaker="spk_1")]
+    assert cue_texts(words) == ["We walk home along the river", "Closed."]
+
+
 def test_turns_share_a_cue_only_if_they_fit_with_their_dashes() -> None:
     for length, together in [(40, True), (41, False)]:
         words = [Word("a" * length, 0.0, 0.3, speaker="spk_0"), Word("b" * length, 0.3, 0.6, speaker="spk_1")]
@@ -277,7 +309,10 @@ def test_two_frames_are_never_rounded_down() -> None:
 
 @pytest.mark.parametrize(
     "impossible",
-    [{"max_lines": 0}, {"characters_per_second": 0}, {"min_seconds": 8.0}, {"min_seconds": 0}, {"gap_frames": -1}],
+    [
+        *({"max_lines": 0}, {"max_lines": True}, {"characters_per_second": 0}, {"min_seconds": 8.0}),
+        *({"min_seconds": 0}, {"gap_frames": -1}, {"linger_seconds": -1}),
+    ],
 )
 def test_impossible_limits_are_refused(impossible: dict[str, float]) -> None:
     with pytest.raises(InvalidSetting, match="caption"):

@@ -47,6 +47,11 @@ def test_corrected_cues_keep_the_notes_of_every_cue(text: str) -> None:
     ]
 
 
+def test_a_cue_keeps_its_notes_where_the_text_has_them_elsewhere() -> None:
+    cues = [Cue(0, 2000, ("♪ the river runs ♪",))]
+    assert cue_texts(correct_cues(cues, "the ♪ reever ♪ runs")) == ["♪ the reever runs ♪"]
+
+
 def test_added_notes_are_at_both_ends_of_every_cue() -> None:
     cues = make_cues(say(SONG.replace("♪", "")))
     corrected = cue_texts(correct_cues(cues, SONG))
