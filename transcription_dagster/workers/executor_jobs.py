@@ -125,8 +125,8 @@ class Throughput:
         if busy >= _BUSY_SHARE:
             return None
         if all(job.seconds is None for job in self.jobs):
-            return "audio that is decoded"
-        return "spectrograms and checks of the text"
+            return "decoded audio"
+        return "spectrograms and text checks"
 
 
 #: Seconds that a full executor waits before it claims another job, so that others claim it first.

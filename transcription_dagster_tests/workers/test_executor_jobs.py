@@ -195,7 +195,12 @@ def test_without_progress_the_last_jobs_pace_is_used(clock: list[float]) -> None
 
 @pytest.mark.parametrize(
     ("prepared", "worked", "waits_for"),
-    [([], 0.0, "requests"), ([False, False], 0.0, "audio"), ([True, False], 5.0, "spectrograms"), ([True], 10.0, None)],
+    [
+        ([], 0.0, "requests"),
+        ([False, False], 0.0, "decoded audio"),
+        ([True, False], 5.0, "spectrograms"),
+        ([True], 10.0, None),
+    ],
 )
 def test_the_report_names_the_bottleneck(prepared: list[bool], worked: float, waits_for: str | None) -> None:
     throughput = Throughput()
