@@ -62,7 +62,8 @@ def test_the_same_settings_have_the_same_digest_on_every_machine(tmp_path: Path)
     for folder, name in ((first, "here.pt"), (second, "here.pt")):
         folder.mkdir()
         (folder / name).write_bytes(b"weights")
-        (folder / "terms.yaml").write_text("- Grafana\n")
+        # Some editors begin a file with a byte order mark.
+        (folder / "terms.yaml").write_text("- Grafana\n", encoding="utf-8-sig" if folder == second else "utf-8")
     store = "s3://bucket/results"
     documents = [
         document_of(
@@ -71,13 +72,24 @@ def test_the_same_settings_have_the_same_digest_on_every_machine(tmp_path: Path)
         )
         for folder in (first, second)
     ]
-    assert document_digest(documents[0]) == document_digest(documents[1])
+    assert document_digest(documents[0]) == document_digest(dict(reversed(documents[1].items())))
     (second / "here.pt").write_bytes(b"other weights")
     changed = document_of(machine(second, model=str(second / "here.pt"), store=store), has_credentials=False)
     assert {change.variable for change in changed_values(changed, documents[0])} == {
         "TRANSCRIPTION_MODEL",
         "TRANSCRIPTION_VOCABULARY",
     }
+
+
+@pytest.mark.parametrize("model", ["own.pt", "./own.pt", "~/own.pt"])
+def test_a_checkpoint_is_shared_by_its_content_wherever_its_path_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    (tmp_path / "own.pt").write_bytes(b"weights")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    reference = str(identify(tmp_path / "own.pt"))
+    for name in (model, reference):
+        assert document_of(machine(tmp_path, model=name), has_credentials=False)["model"] == reference
 
 
 def test_an_invalid_vocabulary_is_refused_before_it_is_shared(tmp_path: Path) -> None:
@@ -195,9 +207,35 @@ def test_a_newer_programs_document_is_read_and_an_invalid_one_refused(engine: En
         adopt(machine(tmp_path), stored)
 
 
-def test_a_long_text_is_abbreviated() -> None:
-    assert display_value("initial_prompt", "a" * 1000) == f"{'a' * 70}… (1,000 characters)"
-    assert display_value("language", None) == "not set"
+def test_a_document_replaces_a_machines_vocabulary_but_no_setting_that_it_does_not_know(
+    engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "terms.yaml").write_text("- Grafana\n")
+    document = document_of(machine(tmp_path), has_credentials=False)
+    del document["beam_size"]
+    settings_documents.push(engine, document, digest="a", program="0", pushed_by="u", host="h")
+    stored = settings_documents.current(engine)
+    assert stored is not None
+    adopted = adopt(machine(tmp_path, vocabulary=tmp_path / "terms.yaml", beam_size=3), stored)
+    assert adopted.vocabulary is None
+    assert adopted.beam_size == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a" * 1000, f"{'a' * 70}… (1,000 characters)"),
+        ("a" * 70, "a" * 70),
+        (None, "not set"),
+        ("", "not set"),
+        ([], "not set"),
+        (0, "0"),
+        (f"https://user:{SECRET}@host/x", "https://***@host/x"),
+        (f"s3://bucket/x?key={SECRET}", "s3://bucket/x?***"),
+    ],
+)
+def test_a_value_is_shown_in_a_short_line_without_secrets(value: object, shown: str) -> None:
+    assert display_value("initial_prompt", value) == shown
 
 
 def test_a_folder_is_shared_completely(tmp_path: Path) -> None:
