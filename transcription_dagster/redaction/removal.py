@@ -18,6 +18,9 @@ from transcription_dagster.transcripts.plain_text import join_words
 #: Silence around removed audio, in seconds: word times are more accurate than this.
 MARGIN_SECONDS = 0.2
 
+#: Letters and digits of a value that does not occur by chance across several numbers of a text.
+_LONG_VALUE = 7
+
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
@@ -108,12 +111,23 @@ def without_names(words: Sequence[Word]) -> tuple[Word, ...]:
 def remaining(text: str, redaction: Redaction, kinds: Collection[str], language: str) -> list[str]:
     """Return the kinds of data that a text still contains: one of the removed values, or data that patterns find."""
     readable, parts = letters(text), text.split()
-    # "Ann" does not remain in "annual", but a number remains however it is separated.
+    # "Ann" does not remain in "annual", but a number remains however its digits are separated.
+    undivided = _undivided(readable)
     numbers = [(kind, letters(value)) for kind, value in redaction.values if kind not in OF_WORDS]
-    left = [kind for kind, value in numbers if value and value in readable]
+    left = [kind for kind, value in numbers if value and (value in readable or _is_in(_undivided(value), undivided))]
     names = mentions(parts, [(kind, value.split()) for kind, value in redaction.values if kind in OF_WORDS])
     new = find_patterns([Word(part, 0.0, 0.0) for part in parts], kinds, language)
     return sorted({*left, *(each.kind for each in [*names, *new])})
+
+
+def _undivided(spelled: str) -> str:
+    """Return what `letters` returns, without the characters between digits."""
+    return "".join(char for char in spelled if char.isalnum())
+
+
+def _is_in(value: str, text: str) -> bool:
+    """Return whether an undivided text holds an undivided value that is too long to occur there by chance."""
+    return len(value) >= _LONG_VALUE and value in text
 
 
 def _mark(words: Sequence[Word], kind: str) -> Word:

@@ -116,8 +116,6 @@ def _stop(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
 def _overlapping_first(pieces: Sequence[_Piece], first: int, stop: int, room: int) -> int:
     """Return the first piece of the chunk after [`first`, `stop`), so that the overlap fits into `room` tokens."""
     begin = stop
-    if pieces[stop].starts_chunk:
-        return stop
     while begin - 1 > first and pieces[begin - 1].tokens <= room and not pieces[begin].starts_chunk:
         begin -= 1
         room -= pieces[begin].tokens

@@ -36,6 +36,7 @@ def detected(text: str, language: str = "en", kinds: tuple[str, ...] = KINDS) ->
         ("0000000000000000", False),
         ("9111111111111111", False),
         ("411111", False),
+        ("6666666666666", False),
     ],
 )
 def test_cards_are_checked_by_luhn(digits, valid):
@@ -76,6 +77,14 @@ def test_ibans_are_checked_by_length_and_mod_97(text, valid):
         ("oh seven seven double oh nine oh oh one two three", ("phone", None)),
         ("My social security number is 536 22 8726.", ("ssn", "536 22 8726.")),
         ("It is 536-22-8726.", ("ssn", "536-22-8726.")),
+        ("Call 555 0132.", ("phone", "555 0132.")),
+        ("It is 0 123 456.", ("phone", "0 123 456.")),
+        ("It is 01 02 03 04.", ("phone", "01 02 03 04.")),
+        ("one one one one one one one", ("phone", None)),
+        ("The account is gb29nwbk60161331926819.", ("iban", "gb29nwbk60161331926819.")),
+        # Digits within a longer number are no card.
+        ("It is 411111111111111192.", ("phone", "411111111111111192.")),
+        ("It is 924111111111111111.", ("phone", "924111111111111111.")),
         ("The code is four five double two.", ("digits", "four five double two.")),
         ("The IBAN is GB29 NWBK 6016 1331 9268 19.", ("iban", "GB29 NWBK 6016 1331 9268 19.")),
         # Groups that look like years.
@@ -140,6 +149,7 @@ def test_telephone_numbers_spoken_in_pairs(language, text):
         ("es", "treinta y cuatro veintidós", "3422"),
         ("de", "neunundneunzig zwoundvierzig", "9942"),
         ("en", "forty five twenty-one ten seven", "4521107"),
+        ("en", "double 7 five", "775"),
     ],
 )
 def test_number_words_are_joined_as_they_are_counted(language, text, digits):
@@ -229,6 +239,8 @@ def test_numbers_are_detected_as_people_dictate_them(language: str, kind: str, t
         ("en", "counting down ten nine eight seven six five four three two one zero"),
         ("en", "It's 10 9 8 7 6 5 4 3 2 1 lift off."),
         ("en", "Two four six eight ten twelve fourteen."),
+        ("en", "seven six five four three two one"),
+        ("en", "four five six seven eight nine ten"),
         ("en", "page 12, 13, 14, 15 and 16"),
         ("en", "1 000 000 people in 2004 and 250 000 000 in 2010."),
         ("en", "The bill is 1 234 567 dollars."),

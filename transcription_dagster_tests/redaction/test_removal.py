@@ -46,6 +46,14 @@ def test_audio_is_silenced_with_a_margin_inside_the_recording():
 def test_neighbouring_cuts_are_one():
     spoken = words("a b c")
     assert redact(spoken, [Detection(0, 1, "email"), Detection(1, 2, "email")], 3.0).spans == ((0.0, 2.1),)
+    whole = SpokenData("name", tuple(spoken))
+    assert redact(spoken, [Detection(1, 2, "email")], 9.0, [whole]).spans == ((0.0, 3.1),)
+
+
+def test_a_removed_value_lasts_as_long_as_the_longest_of_its_words():
+    spoken = [Word("4111", 0.0, 3.0), Word("1111", 1.0, 2.0)]
+    (mark,) = redact(spoken, [Detection(0, 2, "card")], 4.0).words
+    assert (mark.start, mark.end) == (0.0, 3.0)
 
 
 def test_a_remaining_value_is_found_in_any_spelling():
@@ -53,9 +61,17 @@ def test_a_remaining_value_is_found_in_any_spelling():
     redaction = redact(spoken, find_patterns(spoken, KINDS, "en"), 20.0)
     readable = " ".join(word.text for word in redaction.words)
     assert remaining(readable, redaction, KINDS, "en") == []
-    assert remaining(f"{readable} 4111-1111-1111-1111", redaction, KINDS, "en") == ["card"]
-    assert remaining(f"{readable} JANE@example.org", redaction, KINDS, "en") == ["email"]
+    # Without kinds, no pattern finds a value again.
+    for kinds in (KINDS, ()):
+        assert remaining(f"{readable} 4111-1111-1111-1111", redaction, kinds, "en") == ["card"]
+        assert remaining(f"{readable} JANE@example.org", redaction, kinds, "en") == ["email"]
     assert remaining(f"{readable} 5555 5555 5555 4444", redaction, KINDS, "en") == ["card"]
+
+
+def test_a_short_number_does_not_remain_in_several_numbers():
+    redaction = redact(words("1 2 3 4"), [Detection(0, 4, "digits")], 5.0)
+    assert remaining("[digits] and 1, 2, 3, 4", redaction, (), "en") == []
+    assert remaining("[digits] and 1 2 3 4", redaction, (), "en") == ["digits"]
 
 
 def test_a_name_is_not_left_in_a_longer_word():
@@ -79,7 +95,8 @@ def test_values_in_the_original_words_are_silenced_despite_corrections():
     redaction = redact(corrected, detections, 6.0, [SpokenData("digits", tuple(spoken[1:5]))])
     assert [word.text for word in redaction.words] == ["call", "[digits]"]
     assert redaction.spans == ((0.8, 6.0),)
-    assert remaining("call four one one one", redaction, ["digits"], "en") == ["digits"]
+    assert remaining("call four one one one", redaction, (), "en") == ["digits"]
+    assert in_corrected_words([Detection(2, 3, "digits")], passages) == [Detection(1, 3, "digits")]
 
 
 def test_overlapping_detections_are_removed_together():
@@ -87,6 +104,9 @@ def test_overlapping_detections_are_removed_together():
         Detection(0, 3, "card"),
         Detection(4, 6, "name"),
     ]
+    assert disjoint([Detection(0, 5, "card"), Detection(1, 2, "phone")]) == [Detection(0, 5, "card")]
+    neighbours = [Detection(0, 2, "card"), Detection(2, 3, "phone")]
+    assert disjoint(neighbours) == neighbours
 
 
 def test_speakers_with_names_become_numbers_and_labels_stay():
@@ -94,7 +114,8 @@ def test_speakers_with_names_become_numbers_and_labels_stay():
         replace(word, speaker=speaker) for word, speaker in zip(words("a b c"), ("Ada", None, "spk_0"), strict=True)
     ]
     assert [word.speaker for word in without_names(spoken)] == ["spk_0", None, "spk_1"]
-    assert without_names(spoken[1:]) == tuple(spoken[1:])
+    labelled = [replace(spoken[0], speaker="spk_1"), *spoken[1:]]
+    assert without_names(labelled) == tuple(labelled)
 
 
 def test_spans_are_silent_on_every_channel_and_the_rest_is_untouched(tmp_path):

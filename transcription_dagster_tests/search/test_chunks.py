@@ -36,6 +36,8 @@ def test_chunks_overlap_by_whole_cues() -> None:
 def test_a_chunk_ends_with_a_sentence_where_it_is_full_enough() -> None:
     chunks = make_chunks(cues("a b", "c end.", "e f", "g h"), count_words, 6, 0)
     assert [chunk.text for chunk in chunks] == ["a b c end.", "e f g h"]
+    chunks = make_chunks(cues("a end.", "b c", "d e", "f g"), count_words, 6, 0)
+    assert [chunk.text for chunk in chunks] == ["a end. b c d e", "f g"]
 
 
 def test_lines_become_one_text() -> None:
@@ -95,6 +97,15 @@ def test_no_chunk_holds_a_part_of_a_long_turn_with_another_turn() -> None:
         (("Ada",), 0.0, 15.0),
         (("Ada",), 12.0, 20.0),
         (("Ben", "Ada"), 20.0, 25.0),
+    ]
+
+
+def test_a_chunk_after_a_long_turn_begins_with_its_own_speaker() -> None:
+    chunks = make_chunks([*turn("Ada", 0, 15), *turn("Ben", 15, 18), *turn("Ada", 18, 33)], count_words, 96, 16)
+    assert [(chunk.speakers, chunk.start, chunk.end) for chunk in chunks] == [
+        (("Ada",), 0.0, 15.0),
+        (("Ben",), 15.0, 18.0),
+        (("Ada",), 18.0, 33.0),
     ]
 
 

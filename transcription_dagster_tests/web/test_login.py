@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 
@@ -131,8 +132,17 @@ def test_programs_send_the_password_with_each_request(closed_site: Site):
     assert not dagster_ready(closed_site.url, SecretStr(PASSWORD))
     with closed_site.client() as client:
         assert client.post("/graphql", json=QUERY, auth=("anybody", PASSWORD)).is_success
-        for header in ("Basic", "Basic !", "Basic eA==", f"Bearer {PASSWORD}", PASSWORD):
+        encoded = base64.b64encode(f"anybody:{PASSWORD}".encode()).decode()
+        assert client.post("/graphql", json=QUERY, headers={"Authorization": f"basic  {encoded}"}).is_success
+        for header in ("Basic", "Basic !", "Basic eA==", f"Basic !{encoded}", f"Bearer {PASSWORD}", PASSWORD):
             assert client.post("/graphql", json=QUERY, headers={"Authorization": header}).status_code == 401
+
+
+def test_a_password_sent_with_a_request_counts_more_than_its_session(browser: httpx.Client):
+    log_in(browser)
+    assert browser.get("/runs").is_success
+    # A program gets no redirect, even for a page.
+    assert browser.get("/runs", auth=("anybody", "guess"), headers=PAGE).status_code == 401
 
 
 def test_a_websocket_needs_the_session_too(browser: httpx.Client, closed_site: Site):
@@ -159,7 +169,8 @@ def test_guessing_is_blocked_and_open_sessions_continue(serve: Callable[..., Sit
         stopped = log_in(guesser)
         assert (stopped.status_code, stopped.headers["Retry-After"]) == (429, "600")
         assert "Too many wrong passwords" in stopped.text
-        assert guesser.get("/runs", auth=("x", PASSWORD)).status_code == 429
+        stopped = guesser.get("/runs", auth=("x", PASSWORD))
+        assert (stopped.status_code, stopped.headers["Retry-After"]) == (429, "600")
         assert known.get("/runs").is_success
 
 
