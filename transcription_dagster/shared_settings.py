@@ -234,7 +234,7 @@ def worker_settings(
     stored = in_force(settings, url)
     if stored is None:
         raise InvalidSetting(
-            "the database holds no settings yet: start `transcription up` on one machine, or run "
+            "the database has no settings yet: start `transcription up` on one machine, or run "
             "`transcription settings push` where they are right"
         )
     own_names = () if in_stack else settings.model_fields_set

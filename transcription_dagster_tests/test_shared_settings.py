@@ -175,7 +175,7 @@ def test_credentials_do_not_matter_to_executors(engine: Engine, database_url: st
 
 
 def test_without_a_document_workers_refuse_to_start(database_url: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match="holds no settings yet"):
+    with pytest.raises(InvalidSetting, match="has no settings yet"):
         as_worker(machine(tmp_path), database_url)
 
 

@@ -39,7 +39,7 @@ def upgrade() -> None:
         with opened_database(url) as engine:
             move_secrets(engine, ObjectStore(with_shared_settings(settings, engine).store_url))
             for model in retire_unused(engine):
-                click.echo(f"Dropped the index of {model.name}, which no recording is embedded with any more.")
+                click.echo(f"Dropped the index of {model.name}, which no recording uses any more.")
             click.echo(f"The database is at revision {check_version(engine)}.")
 
 
@@ -89,15 +89,14 @@ def prune(older_than: float | None, yes: bool) -> None:
             history = old_history(engine, days=days)
             click.echo(_sentence("Would remove", history, days))
             if history.events:
-                click.echo("Nothing was removed: add --yes to do it.")
+                click.echo("Nothing was removed: add --yes to remove them.")
 
 
 def _sentence(verb: str, history: History, days: float) -> str:
     age = f"more than {days:g} day{'' if days == 1 else 's'} ago"
     if not history.events:
-        return f"There is nothing to remove about runs that ended {age}."
+        return f"There is nothing to remove from runs that ended {age}."
     return (
         f"{verb} {history.events:,} events ({history.bytes / 1e6:,.1f} MB) of runs that ended {age}: "
-        f"{history.replaced_runs:,} runs altogether, which later ones have replaced, and the details of "
-        f"{history.shortened_runs:,} others."
+        f"{history.replaced_runs:,} superseded runs completely, and the details of {history.shortened_runs:,} others."
     )

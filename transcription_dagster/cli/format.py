@@ -85,7 +85,7 @@ def _known_encoding(_context: click.Context, _option: click.Parameter, name: str
         "a".encode(encoding := codecs.lookup(name).name)
         return encoding
     except LookupError:
-        raise click.BadParameter(f"{name!r} is not an encoding of text that Python knows") from None
+        raise click.BadParameter(f"{name!r} is not a text encoding that Python supports") from None
 
 
 @click.command("apply-corrections")

@@ -57,7 +57,7 @@ _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 @click.option("--until", type=_DATE, metavar="DATE", help="Only recordings last modified before this time (UTC).")
 @click.option("--recording", type=RECORDING, help="Only this recording's UUID.")
 @click.option("--speaker", metavar="NAME", help="Only what this speaker said; NAME as captions show it.")
-@click.option("--words-only", is_flag=True, help="Match words alone, without loading the embedding model.")
+@click.option("--words-only", is_flag=True, help="Match words only, without loading the embedding model.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as a JSON list.")
 def search(
     text: str,
@@ -73,7 +73,7 @@ def search(
     """Find where something was said, by words and by meaning.
 
     TEXT may contain "quoted phrases", `or`, and -words that must not occur. Matching words are marked ⟦like this⟧ when
-    the output is not a terminal. DATE is such as 2026-05-31 or 2026-05-31T18:30:00.
+    the output is not a terminal. DATE looks like 2026-05-31 or 2026-05-31T18:30:00.
     """
     if not text.strip():
         raise click.UsageError("TEXT is empty: give words to search for.")
@@ -126,7 +126,7 @@ def _embedding(engine: Engine, settings: Settings, text: str) -> Embedding | Non
             model = EmbeddingModel(embedder.model, embedder.dimensions)
             if model in used:
                 return Embedding(model, embedder.encode([text])[0])
-        reason = f"no recording is embedded with {embedder.model}"
+        reason = f"no recording has embeddings from {embedder.model}"
     except TranscriptionError as error:
         reason = str(error)
     click.echo(f"Searching by words only: {printable(reason)}", err=True)

@@ -57,7 +57,7 @@ def diff() -> None:
     for difference in differences:
         click.echo(printable(str(difference)))
     if not differences:
-        click.echo(f"No difference to {printable(shared_settings.describe(stored))}.")
+        click.echo(f"No differences from {printable(shared_settings.describe(stored))}.")
     sys.exit(1 if differences else 0)
 
 
@@ -94,5 +94,5 @@ def _value(document: Mapping[str, Any], name: str) -> str:
 
 def _in_force(stored: StoredSettings | None) -> StoredSettings:
     if stored is None:
-        raise InvalidSetting("the database holds no settings yet: `transcription up` or `settings push` writes them")
+        raise InvalidSetting("the database has no settings yet: `transcription up` or `settings push` writes them")
     return stored

@@ -46,16 +46,16 @@ class Installation:
 
     def problems(self) -> list[str]:
         """Return the problems, one sentence each, with advice where there is any; empty if all is well."""
-        problems = [] if self.url else ["No stack is up: start it with `transcription up`."]
+        problems = [] if self.url else ["No stack is running: start one with `transcription up`."]
         problems += self.complaints
         problems += [
-            f"{program.name} does not run ({program.description}); see {program.log}"
+            f"{program.name} is not running ({program.description}); see {program.log}"
             for program in self.programs
             if program.failed
         ]
         problems += [
             f"The daemon's {daemon.type.lower().replace('_', ' ')} is not healthy: "
-            + ("; ".join(daemon.errors) or "it sent no heartbeat lately")
+            + ("; ".join(daemon.errors) or "no recent heartbeat")
             for daemon in self.daemons
             if not daemon.healthy
         ]
@@ -71,14 +71,14 @@ class Installation:
                 since = f"for {silent:.0f} s" if silent != float("inf") else "since it was last registered"
                 yield f"{worker.name} (process {worker.pid} on {worker.host}) has sent no heartbeat {since}{why}."
             if worker.state == "unfit":
-                yield f"{worker.name} (on {worker.host}) is unfit and tries again: {worker.last_error}."
+                yield f"{worker.name} (on {worker.host}) is unfit and keeps retrying: {worker.last_error}."
         runs = self.runs or {}
         gpu_work = _waiting_on(self.pool, GPU_QUEUE) + sum(runs.get(status, 0) for status in WAITING_STATUSES)
         if gpu_work and not self.pool.alive("gpu"):
             yield f"No GPU executor is alive, and {gpu_work} runs and requests wait for one."
         run_work = _waiting_on(self.pool, RUNS_QUEUE) + sum(runs.get(status, 0) for status in ACTIVE_STATUSES)
         if run_work and not self.pool.alive("run"):
-            yield f"No run worker is alive, and {run_work} runs wait for one or were on one."
+            yield f"No run worker is alive, and {run_work} runs wait for one or were running on one."
 
 
 def _waiting_on(pool: PoolStatus, queue: str) -> int:
@@ -167,7 +167,7 @@ def _show(console: Console, installation: Installation) -> None:
             if worker.work is not None:
                 console.print(Text(printable(f"{worker.name}: {worker.work.rates()}")))
         waiting = ", ".join(f"{name}: {count}" for name, count in sorted(installation.pool.queues.items()))
-        console.print(f"Waiting on the queues: {waiting or 'nothing'}", highlight=False)
+        console.print(f"Waiting in the queues: {waiting or 'nothing'}", highlight=False)
     if installation.runs is not None:
         counts = ", ".join(f"{name.lower()}: {count}" for name, count in installation.runs.items() if count)
         console.print(f"Runs: {counts or 'none yet'}", highlight=False)

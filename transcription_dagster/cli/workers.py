@@ -61,7 +61,7 @@ def run_worker(slot: str) -> None:
 @click.command("gpu-worker")
 @click.option("--gpu", metavar="DEVICE", required=True, help="Index of the GPU, or cpu:N for an executor on the CPU.")
 def gpu_worker(gpu: str) -> None:
-    """Transcribe for the queue on one GPU until stopped.
+    """Transcribe queued recordings on one GPU until stopped.
 
     The model stays loaded, and many recordings are transcribed together.
     """

@@ -33,7 +33,7 @@ def _selection(kind: str, description: str) -> Callable[[_Command], _Command]:
 @_selection("without_embeddings", "Recordings that search cannot find yet.")
 @_selection("failed", "Recordings whose last attempt failed.")
 @_selection("stale", "Recordings published with older code or other settings.")
-@_selection("missing", "Recordings without a publication or a failure.")
+@_selection("missing", "Recordings that are neither published nor failed.")
 @click.option(
     "-o",
     "--output",

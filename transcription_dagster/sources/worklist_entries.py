@@ -233,9 +233,7 @@ class EntryReader:
         if scheme is None:
             return self._file(Path(value), value, must_exist)
         if (scheme[1] or scheme[2]).lower() not in _SCHEMES:
-            self._problem(
-                f"`source` {shown_url(value)!r}: unknown scheme; known are a path, {'://, '.join(_SCHEMES)}://"
-            )
+            self._problem(f"`source` {shown_url(value)!r}: unknown scheme; use a path, {'://, '.join(_SCHEMES)}://")
             return None
         return self._url(value, must_exist)
 

@@ -113,7 +113,7 @@ def _term(where: str, entry: object) -> Term:
         entry = {("term" if key == "text" else key): value for key, value in entry.items()}
     unknown = [str(key) for key in entry if key not in _FIELDS]
     if unknown:
-        raise InvalidVocabulary(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(_FIELDS)}")
+        raise InvalidVocabulary(f"{where}: unknown {', '.join(unknown)}; known keys: {', '.join(_FIELDS)}")
     return Term(
         text=_text(where, "term", entry.get("term")),
         variants=_variants(where, entry.get("variants")),

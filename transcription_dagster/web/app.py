@@ -106,7 +106,7 @@ def program_api(archive: Archive, csrf: Csrf) -> list[BaseRoute]:
         if not same_path:
             return JSONResponse({"error": "there is nothing at this address; see /api/openapi.json"}, 404)
         allowed = ", ".join(sorted({method for route in same_path for method in route.methods or ()}))
-        return JSONResponse({"error": f"the methods here are {allowed}"}, 405, {"Allow": allowed})
+        return JSONResponse({"error": f"this address supports only {allowed}"}, 405, {"Allow": allowed})
 
     return [
         *routes,

@@ -66,7 +66,7 @@ def test_meaning_matches_without_common_words(
 @pytest.mark.parametrize(
     ("tiny", "reason"),
     [
-        (TinyEmbedder(model="other"), "no recording is embedded with other"),
+        (TinyEmbedder(model="other"), "no recording has embeddings from other"),
         (TinyEmbedder(problem=ServiceUnavailable("Bedrock is away")), "Bedrock is away"),
     ],
 )

@@ -14,7 +14,7 @@ def test_settings_are_pushed_shown_and_compared(
     on_database: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = on_database("settings", "show")
-    assert "holds no settings yet" in str(empty.exception)
+    assert "has no settings yet" in str(empty.exception)
 
     (tmp_path / "terms.yaml").write_text("- Grafana\n")
     monkeypatch.setenv("TRANSCRIPTION_VOCABULARY", "terms.yaml")

@@ -52,12 +52,12 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
 @pytest.mark.parametrize(
     ("values", "problems"),
     [
-        ({"url": None}, ["No stack is up: start it with `transcription up`."]),
+        ({"url": None}, ["No stack is running: start one with `transcription up`."]),
         ({"complaints": ("the database did not answer",)}, ["the database did not answer"]),
-        ({"programs": (program("FATAL"),)}, ["daemon does not run (exited too quickly); see /h/logs/daemon.log"]),
+        ({"programs": (program("FATAL"),)}, ["daemon is not running (exited too quickly); see /h/logs/daemon.log"]),
         (
             {"daemons": (Daemon("QUEUED_RUN_COORDINATOR", False),)},
-            ["The daemon's queued run coordinator is not healthy: it sent no heartbeat lately"],
+            ["The daemon's queued run coordinator is not healthy: no recent heartbeat"],
         ),
         ({"daemons": (Daemon("SENSOR", False, ("E: x",)),)}, ["The daemon's sensor is not healthy: E: x"]),
         (
@@ -66,7 +66,7 @@ DEAD = {"state": "dead", "seconds_since_heartbeat": 30.0}
         ),
         (
             {"pool": PoolStatus((executor(),), {"runs": 1})},
-            ["No run worker is alive, and 3 runs wait for one or were on one."],
+            ["No run worker is alive, and 3 runs wait for one or were running on one."],
         ),
         (
             {"pool": PoolStatus((executor(), executor(name="gpu-1", **DEAD), run_worker()), {})},
@@ -100,7 +100,7 @@ def test_the_document_is_json_whatever_the_state() -> None:
 
 def test_a_home_without_a_stack_is_reported(tmp_path: Path) -> None:
     installed = read_installation(load_settings(home=tmp_path))
-    assert installed.problems() == ["No stack is up: start it with `transcription up`."]
+    assert installed.problems() == ["No stack is running: start one with `transcription up`."]
 
 
 def test_a_database_without_tables_and_a_missing_database_are_distinguished(tmp_path: Path) -> None:

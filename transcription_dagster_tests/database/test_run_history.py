@@ -213,7 +213,7 @@ def test_the_command_reports_what_it_would_remove_and_removes_it_with_yes(
     assert len(instance.all_logs(old)) == events
     assert prune("--older-than", "30", "--yes").startswith("Removed")
     assert len(instance.all_logs(old)) < events
-    assert "nothing to remove about runs that ended more than 30 days ago" in prune("--older-than", "30")
+    assert "nothing to remove from runs that ended more than 30 days ago" in prune("--older-than", "30")
 
 
 def test_without_an_age_the_command_asks_for_one() -> None:

@@ -73,7 +73,7 @@ def _process(worklist: Path, threads: int | None, model: str | None, yes: bool, 
         if not entries:
             if results.unsaved:
                 results.save()
-            click.echo(f"{worklist}: nothing is left to do")
+            click.echo(f"{worklist}: nothing to do")
             return 0
         settings = load_settings(**speech)
         batch_input = BatchInput(results, entries, speech, threads, keep_going=yes)
@@ -87,7 +87,9 @@ def _process(worklist: Path, threads: int | None, model: str | None, yes: bool, 
                 click.echo(f"transcription: {unsaved}", err=True)
         code = report(outcomes, signals, shlex.join(["transcription", *sys.argv[1:]]))
         if results.added:
-            click.echo(f"{results.added} entries were added meanwhile; run the same command again to process them.")
+            click.echo(
+                f"{results.added} entries were added during the batch; run the same command again to process them."
+            )
         return _NOT_SAVED if unsaved else code
 
 

@@ -85,7 +85,7 @@ class Progress:
     def describe(self) -> str:
         """The figures in one line."""
         counts = [f"{self.done} of {self.total} done", f"{self.failed} failed" if self.failed else ""]
-        counts += [f"{self.in_flight} in flight", f"{self.waiting} waiting"]
+        counts += [f"{self.in_flight} in progress", f"{self.waiting} waiting"]
         if self.audio_seconds:
             counts.append(f"{self.speed:.1f} hours of audio an hour")
         seconds_left = self.seconds_left

@@ -59,7 +59,7 @@ def stack_for(
     joined = joined_stack(settings)
     if joined is not None:
         if gpus is not None:
-            raise StackError(f"the stack that is up at {joined.url} has its own GPUs: omit --gpus")
+            raise StackError(f"the stack running at {joined.url} has its own GPUs: omit --gpus")
         click.echo(f"Using the stack of this database, on {printable(joined.host)}: {printable(joined.url)}")
         yield joined
         return
@@ -151,7 +151,7 @@ def _for_every_machine(speech: Mapping[str, Any], settings: Settings) -> dict[st
 def _refuse_other_gpus(stack: RunningStack, gpus: str | None) -> None:
     if gpus is not None and {part.strip() for part in gpus.split(",")} != set(stack.executors):
         raise StackError(
-            f"the stack that is up at {stack.url} works on {', '.join(stack.executors)}: omit --gpus, or stop it"
+            f"the stack running at {stack.url} works on {', '.join(stack.executors)}: omit --gpus, or stop it"
         )
 
 

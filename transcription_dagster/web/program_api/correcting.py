@@ -95,9 +95,9 @@ class CorrectionRequest(Input):
     stop: int = Field(default=0, ge=0, description="Not used by `split`, `join` and `undo`.")
     text: str = Field(default="", description="For `text`: the new text of the words.")
     speaker: str = Field(default="", description="For `speaker`: the speaker's name.")
-    everywhere: bool = Field(default=False, description="For `speaker`: change all turns of the present speaker.")
+    everywhere: bool = Field(default=False, description="For `speaker`: change all turns of the current speaker.")
     undoes: int = Field(default=0, ge=0, description="For `undo`: the version of the change to undo.")
-    seen: int = Field(ge=0, description="The version that the corrected text was read at.")
+    seen: int = Field(ge=0, description="The version of the corrected text that the caller has read.")
     who: str | None = _Name
 
 
@@ -147,7 +147,7 @@ class ReplaceRequest(Input):
     new: str = Field(max_length=200)
     match_case: bool = False
     apply: bool = Field(default=False, description="If false, return a preview and change nothing.")
-    seen: int = Field(ge=0, description="The version that the preview was made at.")
+    seen: int = Field(ge=0, description="The version of the corrected text in the preview.")
     who: str | None = _Name
 
 
@@ -350,7 +350,7 @@ def _drafts(text: CorrectedText, values: CorrectionRequest) -> Sequence[Draft]:
         case "undo":
             change = text.change(values.undoes)
             if change is None:
-                raise UnusableCorrection(f"there is no change {values.undoes} of the present transcript")
+                raise UnusableCorrection(f"there is no change {values.undoes} of the current transcript")
             return drafts.undo(reading, text.state, change.draft, change.version)
 
 

@@ -56,7 +56,7 @@ class SearchArguments(Input):
     """A query: keywords or a question."""
 
     query: str = Field(min_length=1, max_length=500)
-    limit: int = Field(default=8, ge=1, le=50, description="The most moments to return.")
+    limit: int = Field(default=8, ge=1, le=50, description="Maximum number of moments to return.")
 
 
 class ReadArguments(Input):
@@ -155,7 +155,7 @@ class Assistants:
             return JSONResponse({"error": "send messages by POST; there are no sessions"}, 405, {"Allow": "POST"})
         version = request.headers.get("mcp-protocol-version", _VERSIONS[0])
         if version not in _VERSIONS:
-            raise Refusal(400, f"unknown version of the protocol; known are {', '.join(_VERSIONS)}")
+            raise Refusal(400, f"unsupported protocol version; supported: {', '.join(_VERSIONS)}")
         try:
             # Unlike `json.loads`, it refuses what cannot be sent back: NaN and half characters.
             message = from_json(await bounded_body(request), allow_inf_nan=False)

@@ -131,7 +131,7 @@ class Input(BaseModel):
     def _has_no_null_character(cls, value: object) -> object:
         for text in value if isinstance(value, list) else (value,):
             if isinstance(text, str) and "\0" in text:
-                raise ValueError("a text must not hold null characters")
+                raise ValueError("a text must not contain null characters")
         return value
 
 

@@ -47,7 +47,7 @@ def test_without_an_argument_the_default_worklist_is_read(tmp_path: Path, monkey
         "`transcription worklist --without-embeddings` writes it"
     ]
     (tmp_path / "assets_without_embeddings.json").write_text("[]")
-    assert CliRunner().invoke(batch).output == "assets_without_embeddings.json: nothing is left to do\n"
+    assert CliRunner().invoke(batch).output == "assets_without_embeddings.json: nothing to do\n"
 
 
 def test_a_worklist_that_another_batch_works_on_is_refused(worklist: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_missing_worklist_is_refused(worklist: Path) -> None:
 def test_a_finished_worklist_is_reported_and_succeeds(worklist: Path, entries: list[object]) -> None:
     worklist.write_text(json.dumps(entries))
     result = call(worklist)
-    assert (result.exit_code, result.output) == (0, f"{worklist}: nothing is left to do\n")
+    assert (result.exit_code, result.output) == (0, f"{worklist}: nothing to do\n")
 
 
 def test_skipped_entries_do_not_count_as_remaining(worklist: Path) -> None:

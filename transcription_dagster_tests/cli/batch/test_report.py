@@ -63,14 +63,14 @@ def printed(*renderables: object, width: int = 120) -> str:
 def test_progress_counts_and_estimates() -> None:
     assert (progress().waiting, progress().speed, progress().seconds_left) == (3, 72.0, 100.0)
     assert progress().describe() == (
-        "4 of 10 done, 1 failed, 2 in flight, 3 waiting, 72.0 hours of audio an hour, about 0:01:40 left"
+        "4 of 10 done, 1 failed, 2 in progress, 3 waiting, 72.0 hours of audio an hour, about 0:01:40 left"
     )
 
 
 def test_before_the_first_result_nothing_is_estimated() -> None:
     early = progress(done=0, failed=0, audio_seconds=0.0, elapsed=0.0)
     assert (early.speed, early.seconds_left) == (0.0, None)
-    assert early.describe() == "0 of 10 done, 2 in flight, 8 waiting"
+    assert early.describe() == "0 of 10 done, 2 in progress, 8 waiting"
 
 
 def test_the_table_shows_figures_and_totals_and_escapes_titles() -> None:

@@ -62,7 +62,7 @@ def test_it_searches_and_reads_and_gets_moments_as_sources(assistant: httpx.Clie
         ("search", {"query": "ferry", "limit": 0}, "limit: Input should be greater"),
         ("search", {}, "query: Field required"),
         ("search", {"query": "ferry", "speaker": "Ada"}, "speaker: Extra inputs are not permitted"),
-        ("search", {"query": "\0"}, "query: a text must not hold null characters"),
+        ("search", {"query": "\0"}, "query: a text must not contain null characters"),
         ("read_recording", {"recording": RECORDING, "start": 9.0, "end": 3.0}, "`end` is before `start`"),
     ],
 )
