@@ -85,7 +85,7 @@ def _echoes(transcripts: Sequence[Transcript], level: Level) -> list[set[int]]:
                 echoes[one].update(run)
         for segment in transcripts[one].segments:
             whole = set(range(segment.first, segment.stop))
-            if whole and len(whole & echoes[one]) >= _ECHO_SHARE * len(whole):
+            if len(whole & echoes[one]) >= _ECHO_SHARE * len(whole):
                 echoes[one] |= whole
     return echoes
 

@@ -104,6 +104,22 @@ def test_a_download_survives_repeated_interruptions(server: WebServer, get: Call
     assert get() == AUDIO
 
 
+def test_a_download_that_progresses_is_never_given_up(server: WebServer, get: Callable[..., bytes]) -> None:
+    def answer(request: Request) -> Reply:
+        reply = ranged(AUDIO, ETAG, request)
+        return replace(reply, body=reply.body[:300_000], announced=len(reply.body))
+
+    server.answer = answer
+    assert get() == AUDIO
+    assert len(server.requests) == 10
+
+
+@pytest.mark.parametrize("announced", [len(AUDIO), -1], ids=["with a size", "without a size"])
+def test_a_file_may_be_as_large_as_the_limit(server: WebServer, get: Callable[..., bytes], announced: int) -> None:
+    server.answer = lambda request: Reply(body=AUDIO, announced=announced)
+    assert get(replace(LIMITS, max_bytes=len(AUDIO))) == AUDIO
+
+
 def test_without_range_support_a_download_starts_over(server: WebServer, get: Callable[..., bytes]) -> None:
     half = Reply(headers={"ETag": ETAG}, body=AUDIO[:1_500_000], announced=len(AUDIO))
     server.answer = first_then(half, whole)

@@ -67,11 +67,19 @@ def test_people_who_talk_at_once_keep_their_sentences() -> None:
     assert all(cue.end_ms - cue.start_ms > 800 for cue in make_cues(transcript.words))
 
 
-def test_an_answer_between_two_sentences_is_placed_between_them() -> None:
-    items = items_of("We leave at nine. Bring your own lunch.", 0.0, channel_label="ch_0")
+def test_a_short_turn_within_a_longer_one_shares_the_time_of_the_longer_one() -> None:
+    spans = [(0.0, 1.0), (1.0, 2.0), (2.0, 4.0), (1.0, 1.5), (1.5, 2.0)]
+    order, ordered = order_by_turns(["a", "b", "c", "d", "e"], spans, ["x", "x", "x", "y", "y"])
+    assert order == [0, 1, 2, 3, 4]
+    assert ordered == [(0.0, 0.8), (0.8, 1.6), (1.6, 3.2), (3.2, 3.6), (3.6, 4.0)]
+
+
+@pytest.mark.parametrize("closing", ["nine.", "nine.”"])
+def test_an_answer_between_two_sentences_is_placed_between_them(closing: str) -> None:
+    items = items_of(f"We leave at {closing} Bring your own lunch.", 0.0, channel_label="ch_0")
     items += items_of("Fine.", 1.0, channel_label="ch_1")
     assert [text for _, text in turns(read({"items": items}))] == [
-        "We leave at nine.",
+        f"We leave at {closing}",
         "Fine.",
         "Bring your own lunch.",
     ]

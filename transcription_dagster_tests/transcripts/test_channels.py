@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from transcription_dagster.captions.cues import make_cues
 from transcription_dagster.model import Gap, Segment, Transcript, Word
@@ -92,6 +93,12 @@ def test_two_speakers_saying_yes_at_once_are_both_kept():
     assert text(merged) == [("ch_0", "Yes."), ("ch_1", "Yes.")]
 
 
+def test_three_equal_words_at_once_are_no_coincidence():
+    for words, speakers in [("I will go", ["ch_0"] * 3), ("I will", ["ch_0"] * 2 + ["ch_1"] * 2)]:
+        merged = merge_channels([channel_transcript(words, 1), channel_transcript(words, 1)], levels(-20, -22))
+        assert [word.speaker for word in merged.words] == speakers
+
+
 def test_the_same_words_a_second_later_are_not_an_echo():
     merged = merge_channels(
         [channel_transcript("We leave at nine", 1), channel_transcript("We leave at nine", 2.5)], levels(-20, -40)
@@ -107,12 +114,38 @@ def test_one_voice_on_two_equal_channels_is_written_once():
 
 
 def test_speech_with_words_on_another_channel_is_not_a_gap():
-    covered, open_gap = Gap(0.0, 1.2), Gap(8.0, 9.0)
+    covered, own, open_gap = Gap(0.0, 1.2), Gap(5.0, 5.3), Gap(8.0, 9.0)
     merged = merge_channels(
-        [channel_transcript("We leave at nine", 0), channel_transcript("Good.", 5, gaps=(covered, open_gap))],
+        [channel_transcript("We leave at nine", 0), channel_transcript("Good.", 5, gaps=(covered, own, open_gap))],
         levels(-20, -20),
     )
-    assert merged.gaps == (open_gap,)
+    assert merged.gaps == (own, open_gap)
+
+
+def test_an_interrupted_segment_is_split_at_its_words_and_a_whole_one_keeps_its_times():
+    words = (*channel_transcript("Hello there.", 0).words, *channel_transcript("Fine.", 5).words)
+    interrupted = Transcript(RECORDING, words, (Segment(0.0, 5.5, 0, 3),), duration=20.0, model="base")
+    answer = channel_transcript("How are you?", 2)
+    whole = replace(answer, segments=(replace(answer.segments[0], start=1.9, end=3.0),))
+    merged = merge_channels([interrupted, whole], levels(-20, -20))
+    spans = [(segment.start, segment.end, segment.first, segment.stop) for segment in merged.segments]
+    assert spans == [(0.0, 0.6, 0, 2), (1.9, 3.0, 2, 5), (5.0, 5.3, 5, 6)]
+
+
+def test_the_language_is_that_of_most_words_and_other_words_keep_theirs():
+    few = replace(channel_transcript("Guten Morgen.", 0), language="de")
+    few = replace(few, words=(few.words[0], replace(few.words[1], language="fr")))
+    many = replace(channel_transcript("Good morning to all of you.", 2), language="en")
+    merged = merge_channels([few, many], levels(-20, -20))
+    assert merged.language == "en"
+    assert [word.language for word in merged.words] == ["de", "fr", *[None] * 6]
+
+
+def test_the_first_word_is_not_attached_to_the_last():
+    glued = channel_transcript("Good ness.", 0)
+    glued = replace(glued, words=tuple(replace(word, glued=True) for word in glued.words))
+    merged = merge_channels([glued, channel_transcript("", 0)], levels(-20, -20))
+    assert [word.glued for word in merged.words] == [False, True]
 
 
 def test_a_merged_transcript_reads_back_as_it_was_and_has_amazons_channel_labels():

@@ -54,10 +54,17 @@ def test_uncertain_words_have_no_speaker():
     assert speakers_of(with_speakers(spoken("a b"), turns((0, 1, "spk_0"), (0, 1, "spk_1")))) == "--"
     assert speakers_of(with_speakers(spoken("a b c d"), turns((0, 1, "spk_0"), (1.5, 2, "spk_1")))) == "00-1"
     assert speakers_of(with_speakers(spoken("a b"), [])) == "--"
+    third = turns((0, 0.5, "spk_2"), (0.5, 1, "spk_0"), (0.5, 1, "spk_1"))
+    assert speakers_of(with_speakers(spoken("a b"), third)) == "2-"
+
+
+def test_all_turns_of_a_speaker_during_a_word_count():
+    pieces = turns((0, 0.3, "spk_0"), (0.3, 0.7, "spk_1"), (0.7, 1, "spk_0"))
+    assert speakers_of(with_speakers(spoken("a", step=1.0), pieces)) == "0"
 
 
 def test_a_word_in_a_short_pause_has_a_speaker_and_one_in_a_long_silence_has_none():
-    assert speakers_of(with_speakers(spoken("a b c"), turns((0, 0.5, "spk_0"), (1.0, 2, "spk_0")))) == "000"
+    assert speakers_of(with_speakers(spoken("a b c d"), turns((0, 0.5, "spk_0"), (1.5, 2, "spk_0")))) == "0000"
     assert speakers_of(with_speakers(spoken("a b c d e"), turns((0, 0.5, "spk_0"), (2.0, 3, "spk_0")))) == "0---0"
 
 
@@ -67,6 +74,7 @@ def test_names_replace_labels_and_channels_and_known_speakers_stay():
     channels = Transcript(RECORDING, (Word("a", 0, 1, speaker="ch_1"),))
     assert with_speakers(channels, turns((0, 1, "spk_0")), ["Agent", "Caller"]).words[0].speaker == "Caller"
     assert with_speakers(channels, turns((0, 1, "spk_0"))).words[0].speaker == "ch_1"
+    assert speakers_of(with_speakers(spoken("a b", speakers="A-"), turns((0, 1, "spk_0")))) == "A-"
 
 
 @pytest.mark.parametrize(
