@@ -111,7 +111,7 @@ def _add_passage(line: _Line, passage: Passage, authorship: str) -> None:
         if authorship:
             line.add_word(word, Mark.ADDED, authorship)
         elif is_doubtful:
-            line.add_word(word, Mark.DOUBT, f"{word.confidence:.0%} sure")
+            line.add_word(word, Mark.DOUBT, f"{word.confidence:.0%} confidence")
         else:
             line.add_word(word)
 
@@ -222,7 +222,7 @@ class _Doubts:
             self._next += 1
         if self._next < len(self._stretches) and word.start >= self._stretches[self._next].start - 0.001:
             return f"may not have been spoken ({', '.join(self._stretches[self._next].witnesses)})"
-        return f"{word.confidence:.0%} sure" if word.confidence < DOUBTFUL_CONFIDENCE else ""
+        return f"{word.confidence:.0%} confidence" if word.confidence < DOUBTFUL_CONFIDENCE else ""
 
 
 def _differences(values: Sequence[int]) -> Iterator[int]:
