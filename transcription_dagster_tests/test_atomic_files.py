@@ -32,6 +32,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_failure_is_reported_even_if_the_temporary_file_is_gone(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with replacing(tmp_path / "file"):
+            (part,) = tmp_path.iterdir()
+            part.unlink()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+
 def test_the_longest_possible_name_works(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 255)
     with replacing(target) as file:

@@ -60,6 +60,10 @@ def test_three_lines_are_used_if_allowed() -> None:
     assert lines("one two three four five six", max_lines=3, width=10) == ("one two", "three four", "five six")
 
 
+def test_no_more_lines_are_used_than_the_words_need() -> None:
+    assert lines("one two three four", max_lines=3, width=10) == ("one two", "three four")
+
+
 def test_too_many_words_give_wider_lines_not_more_lines() -> None:
     assert len(lines("one two three four five six seven eight", width=10)) == 2
 

@@ -240,6 +240,10 @@ def test_a_repeated_request_does_not_count_earlier_attempts(queues: str) -> None
 
     on_executors(queues, answer_the_old)
     assert client.wait(a_request(), on_event=print).result == {"n": "new"}
+    with open_connection(queues) as connection:
+        (request,) = connection.execute("SELECT attempts, progress FROM inference_requests")
+    assert [(attempt["executor"], attempt["ended"]) for attempt in request["attempts"]] == [("gpu-1", "done")]
+    assert request["progress"] == 1
 
 
 def test_a_stopped_executor_does_not_count_as_lost(queues: str) -> None:
