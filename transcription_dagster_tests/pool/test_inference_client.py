@@ -104,6 +104,14 @@ def test_a_failed_request_can_be_repeated(queues: str) -> None:
     assert client.wait(a_request(), on_event=print).result == {"n": 2}
 
 
+def test_canceling_a_run_keeps_its_answers(queues: str) -> None:
+    client = InferenceClient(queues)
+    client.ask(a_request())
+    on_executors(queues, finish("one", {"n": 1}))
+    assert cancel_requests_of_run(queues, "run-1") == 0
+    assert client.wait(a_request(), on_event=print).result == {"n": 1}
+
+
 def test_canceling_a_run_cancels_only_its_requests(queues: str) -> None:
     client = InferenceClient(queues)
 

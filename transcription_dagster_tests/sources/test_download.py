@@ -140,8 +140,11 @@ def test_a_file_that_became_shorter_is_fetched_again(server: WebServer, get: Cal
     assert get() == shorter
 
 
-def test_without_an_etag_a_broken_download_starts_over(server: WebServer, get: Callable[..., bytes]) -> None:
-    server.answer = first_then(Reply(body=AUDIO[:9], announced=len(AUDIO)), lambda request: Reply(body=AUDIO))
+@pytest.mark.parametrize("headers", [{}, {"ETag": f"W/{ETAG}"}], ids=["none", "a weak one"])
+def test_without_a_strong_etag_a_broken_download_starts_over(
+    server: WebServer, get: Callable[..., bytes], headers: dict[str, str]
+) -> None:
+    server.answer = first_then(Reply(headers=headers, body=AUDIO[:9], announced=len(AUDIO)), whole)
     assert get() == AUDIO
     assert "range" not in server.requests[1].headers
 
