@@ -81,6 +81,11 @@ def test_dialogue_keeps_its_dashes() -> None:
         assert cue_texts(correct_cues(cues, text)) == ["no, closed."]
 
 
+def test_a_cue_that_loses_a_turn_loses_its_speaker() -> None:
+    (cue,) = correct_cues([Cue(0, 2000, ("- is it opened?", "- no, closed."), speakers=("Ada", "Ben"))], "no, closed.")
+    assert (cue.lines, cue.speakers) == (("no, closed.",), ("Ben",))
+
+
 def test_a_single_line_keeps_its_dash() -> None:
     cues = [Cue(0, 2000, ("- no, closed.",))]
     assert cue_texts(correct_cues(cues, "- No, closed.")) == ["- No, closed."]
