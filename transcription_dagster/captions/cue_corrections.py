@@ -34,13 +34,14 @@ def correct_cues(cues: Sequence[Cue], corrected_text: str, limits: CaptionLimits
     old = [token for slot in slots for token in slot.tokens]
     new = marked_tokens(corrected_text, OWN_TURNS)
     places = places_of([token.token.text for token in old], [token.token.text for token in new])
-    new = _without_neighbours_notes(cues, old, new, places)
+    has_notes = NOTES.search(corrected_text) is not None
+    if has_notes:
+        new = _without_neighbours_notes(cues, old, new, places)
     ends = list(accumulate(len(slot.tokens) for slot in slots))
     placed: list[list[tuple[int, MarkedToken]]] = [[] for _ in slots]
     for token, place in zip(new, places, strict=True):
         slot = bisect_right(ends, place)
         placed[slot].append((place - ends[slot] + len(slots[slot].tokens), token))
-    has_notes = NOTES.search(corrected_text) is not None
     rebuilt = []
     for number, group in groupby(range(len(slots)), key=lambda place: slots[place].cue):
         members = [(slots[place], placed[place]) for place in group]

@@ -118,5 +118,7 @@ def shown_tokens(tokens: Sequence[MarkedToken], *, notes: bool, turns: bool) -> 
             before = before or token.song[0]
         if notes and index == len(tokens) - 1:
             after = after or token.song[1]
-        shown.append(replace(token.token, text=mark + before + token.token.text + after))
+        # Most words have no mark, and a copy costs more than the rest.
+        has_mark = mark or before or after
+        shown.append(replace(token.token, text=mark + before + token.token.text + after) if has_mark else token.token)
     return shown
