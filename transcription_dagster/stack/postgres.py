@@ -45,6 +45,7 @@ _OPTIONS = {
 }
 _ENCODING = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
 _STOP_SECONDS = 30.0
+_INVALID_URL = "TRANSCRIPTION_DATABASE_URL is not of the form postgresql://user@host/database"
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ def wait_until_ready(url: str, seconds: float) -> None:
                 reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
                 raise DatabaseUnavailable(f"cannot connect to the database {where}: {reason}") from None
             time.sleep(0.05)
+        except UnicodeError:  # a host name that no DNS can hold: an empty part, or one of over 63 characters
+            raise InvalidSetting(_INVALID_URL) from None
         else:
             return
 
@@ -148,8 +151,8 @@ def _describe(url: str) -> str:
     """Return a database's address without its password."""
     try:
         parts = conninfo.conninfo_to_dict(url)
-    except psycopg.Error:  # the driver's message would quote the password
-        raise InvalidSetting("TRANSCRIPTION_DATABASE_URL is not of the form postgresql://user@host/database") from None
+    except (psycopg.Error, UnicodeError):  # the driver's message would quote the password
+        raise InvalidSetting(_INVALID_URL) from None
     return f"{parts.get('dbname', '')!r} on {parts.get('host', 'this machine')}"
 
 

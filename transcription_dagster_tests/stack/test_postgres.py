@@ -222,7 +222,17 @@ def test_a_database_that_does_not_exist_is_named_with_the_servers_reason(server:
     assert message.endswith('database "speech" does not exist')
 
 
-@pytest.mark.parametrize("url", [f"http://user:{SECRET}@host/db", f"user:{SECRET}", f"postgresql://u:{SECRET}@[h/d"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://user:{SECRET}@host/db",
+        f"user:{SECRET}",
+        f"postgresql://u:{SECRET}@[h/d",
+        f"postgresql://u:{SECRET}@host..example/db",
+        f"postgresql://u:{SECRET}@{'h' * 64}/db",
+        f"postgresql://u\udce9:{SECRET}@host/db",
+    ],
+)
 def test_an_invalid_postgres_url_is_refused_without_quoting_it(url: str):
     with pytest.raises(InvalidSetting) as caught:
         wait_until_ready(url, 0.1)
