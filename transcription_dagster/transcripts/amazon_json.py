@@ -287,7 +287,10 @@ def _in_languages(words: tuple[Word, ...], languages: Sequence[LanguageRun]) -> 
     by_word: list[str | None] = [None] * len(words)
     for run in languages:
         by_word[run.first : run.stop] = [run.language] * (run.stop - run.first)
-    return tuple(replace(word, language=language) for word, language in zip(words, by_word, strict=True))
+    return tuple(
+        word if word.language == language else replace(word, language=language)
+        for word, language in zip(words, by_word, strict=True)
+    )
 
 
 def _items(words: Sequence[Word]) -> tuple[list[Item], list[list[int]]]:
