@@ -119,8 +119,17 @@ def embedded_postgres(settings: Settings) -> Iterator[str]:
         _wait_until_started(process, url, log)
         yield url
     finally:
-        process.send_signal(server.stop_signal)
+        _stop(process, server)
+
+
+def _stop(process: subprocess.Popen[Any], server: EmbeddedPostgres) -> None:
+    process.send_signal(server.stop_signal)
+    try:
         process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Immediate shutdown: the next start recovers what was committed.
+        process.send_signal(signal.SIGQUIT)
+        process.wait()
 
 
 def wait_until_ready(url: str, seconds: float) -> None:

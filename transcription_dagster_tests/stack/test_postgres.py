@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, text
 
 from transcription_dagster.errors import DatabaseUnavailable, InvalidSetting, StackError
 from transcription_dagster.settings import load_settings
+from transcription_dagster.stack import postgres
 from transcription_dagster.stack.home import runtime_folder
 from transcription_dagster.stack.postgres import (
     answers,
@@ -72,7 +73,11 @@ def test_every_driver_reaches_it_by_the_same_url(server: Server):
         engine.dispose()
 
 
-def test_the_server_keeps_its_data_and_stops_after_the_block(home: Path):
+@pytest.mark.parametrize("seconds", [30.0, 0.0])
+def test_the_server_keeps_its_data_and_stops_after_the_block(
+    home: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(postgres, "_STOP_SECONDS", seconds)
     settings = load_settings(home=home)
     with embedded_postgres(settings) as url, psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
