@@ -110,12 +110,29 @@ class _Slot:
             new = [replace(token, turn="") for token in new]
         places = [place for place, _ in placed]
         for index, token in enumerate(self.tokens):
+            if not (token.turn or token.before or token.after):
+                continue
             first, last = bisect_left(places, index), bisect_right(places, index) - 1
-            if (token.before or token.turn) and first < len(new):
-                new[first] = replace(new[first], before=token.before, turn=token.turn)
-            if token.after and last >= 0:
+            song = self._song_around(index)
+            if token.turn and first < len(new):
+                new[first] = replace(new[first], turn=token.turn)
+            if token.before and first < len(new) and places[first] in song:
+                new[first] = replace(new[first], before=token.before)
+            if token.after and last >= 0 and places[last] in song:
                 new[last] = replace(new[last], after=token.after)
         return new
+
+    def _song_around(self, index: int) -> range:
+        """Return the words of the song that this one belongs to, which keep its notes; outside of songs, all words."""
+        song = self.tokens[index].song
+        if not any(song):
+            return range(len(self.tokens))
+        first, stop = index, index + 1
+        while first > 0 and self.tokens[first - 1].song == song:
+            first -= 1
+        while stop < len(self.tokens) and self.tokens[stop].song == song:
+            stop += 1
+        return range(first, stop)
 
 
 def _slots(cues: Sequence[Cue]) -> list[_Slot]:

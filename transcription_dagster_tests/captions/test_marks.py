@@ -109,6 +109,20 @@ def test_notes_of_music_stay_where_they_are_when_words_are_corrected() -> None:
     assert cue_texts(correct_cues(cues, "Welcome all. Back again.")) == ["Welcome all.", "Back again."]
 
 
+@pytest.mark.parametrize(
+    ("text", "corrected", "expected"),
+    [
+        ("And then she sang ♪ la la la ♪", "And then she sang", "And then she sang"),
+        ("Well then ♪ la la la ♪ she went home", "Well then she went home", "Well then she went home"),
+        ("♪ la la la ♪ she went home now", "she went home now", "she went home now"),
+        ("♪ la la la ♪ she went home now", "la she went home now", "♪ la ♪ she went home now"),
+    ],
+)
+def test_the_notes_of_a_song_go_with_its_last_word(text: str, corrected: str, expected: str) -> None:
+    [cue] = correct_cues(make_cues(say(text)), corrected)
+    assert " ".join(cue.lines) == expected
+
+
 def test_notes_minutes_apart_enclose_no_song() -> None:
     words = say("♪ [1] Welcome back. [200] See you. [1] ♪")
     assert sum(line.count("♪") for cue in make_cues(words) for line in cue.lines) == 2
