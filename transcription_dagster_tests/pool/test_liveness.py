@@ -83,7 +83,9 @@ def test_a_missing_process_is_dead_after_two_beats_and_a_present_one_when_it_han
     assert present.seconds_until_dead() == HANGING_SECONDS
 
 
-@pytest.mark.parametrize(("pid", "stale"), [(os.getpid(), 2 * HANGING_SECONDS), (NO_PROCESS, BEAT)])
+@pytest.mark.parametrize(
+    ("pid", "stale"), [(os.getpid(), 2 * HANGING_SECONDS), (NO_PROCESS, BEAT)], ids=["process", "no process"]
+)
 def test_the_setting_overrides_what_a_process_on_this_machine_would_be_given(pid: int, stale: float) -> None:
     looks = Looks(place=this_place(), pid=pid, stale_seconds=stale)
     looks.dead("1", after=0)
