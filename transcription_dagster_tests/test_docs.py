@@ -60,6 +60,23 @@ def test_every_test_named_in_the_pages_exists() -> None:
     assert [name for name in sorted(named) if not any(test.endswith(f"/{name}") for test in tests)] == []
 
 
+# `mkdocs build --strict` checks the links between the pages of docs/.
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_link_of_a_page_outside_of_the_site_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", (ROOT / page).read_text("utf-8"))
+    assert len(links) > 3
+    for target, anchor in links:
+        path = ROOT / (target or page)
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("arguments", list(commands()), ids=" ".join)
 def test_documented_commands_parse(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
