@@ -27,7 +27,7 @@ from transcription_dagster_tests.sources.web_server import Reply, Request, WebSe
 
 AUDIO = os.urandom(3_000_000)
 ETAG = '"version one"'
-#: Patient enough for a server on a busy machine: an answer that is late is asked for again.
+#: Patient enough for a server on a busy machine, because a late answer is requested again.
 LIMITS = DownloadLimits(max_bytes=10_000_000, seconds=60.0, stall_seconds=30.0, pause_seconds=0.01)
 #: For servers that stall.
 IMPATIENT = replace(LIMITS, seconds=30.0, stall_seconds=0.2)
